@@ -1,0 +1,36 @@
+# One target per thing a person does. Everything rests on `make setup`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := 0.13.9
+
+.PHONY: run test setup lock lint types bench demo clean
+
+run: setup ## the main job: the platform with the demo replaying real arrivals through it
+	$(BIN)/windrow demo
+
+test: setup ## everything that must hold: format, lint, types, layers, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+setup: $(VENV)/.ready ## .venv from the lock file
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --only-binary :all: --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+lock: ## resolve the newest versions anew, for every supported Python, wheels only
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes \
+		--no-header --all-extras --group dev --group build pyproject.toml -o requirements.lock
+
+bench: setup ## bare Celery and Windrow turn by turn; writes build/bench.json
+	$(BIN)/python -m benchmarks
+
+clean: ## what make made
+	rm -rf $(VENV) build .windrow

@@ -1,0 +1,1 @@
+"""The Kubernetes operator: observe, plan (pure), apply. Its handlers are thin."""

@@ -1,0 +1,1 @@
+"""The `windrow` command. Thin: each command parses, calls one function of another package, prints."""

@@ -1,0 +1,62 @@
+"""Configuration from the environment: read once, passed down; nothing else reads `os.environ`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where Windrow's parts find each other.
+
+    Every field is one environment variable, named beside it. URLs may carry passwords: they are never shown by `repr`.
+    """
+
+    redis_url: str | None = field(default=None, repr=False)
+    """`REDIS_URL`: `redis://[user:password@]host:port/db`, or `rediss://…`."""
+    database_url: str | None = field(default=None, repr=False)
+    """`DATABASE_URL`: `postgresql://user:password@host:port/name`."""
+    key_prefix: str = ""
+    """`WINDROW_KEY_PREFIX`: put before every Redis key (kombu's `global_keyprefix`)."""
+    state_dir: Path = Path(".windrow")
+    """`WINDROW_STATE`: the folder of a platform on one machine."""
+    specs: Path | None = None
+    """`WINDROW_SPECS`: the `windrow.yaml` that a worker or a platform reads."""
+    host: str = "127.0.0.1"
+    """`WINDROW_HOST`: the address that metrics and the API listen on."""
+    port: int = 0
+    """`WINDROW_PORT`: the server's port; 0 takes a free one."""
+    worker_metrics_port: int = 0
+    """`WINDROW_WORKER_METRICS_PORT`: a worker's metrics port; 0 takes a free one."""
+    log_format: str = "console"
+    """`WINDROW_LOG_FORMAT`: `console` for people, `json` for machines."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; raises ValueError with one sentence when a value can't be used."""
+        env = os.environ if env is None else env
+        log_format = env.get("WINDROW_LOG_FORMAT", "console")
+        if log_format not in ("console", "json"):
+            raise ValueError(f"WINDROW_LOG_FORMAT must be 'console' or 'json', not {log_format!r}")
+        specs = env.get("WINDROW_SPECS")
+        return cls(
+            redis_url=env.get("REDIS_URL") or None,
+            database_url=env.get("DATABASE_URL") or None,
+            key_prefix=env.get("WINDROW_KEY_PREFIX", ""),
+            state_dir=Path(env.get("WINDROW_STATE", ".windrow")),
+            specs=Path(specs) if specs else None,
+            host=env.get("WINDROW_HOST", "127.0.0.1"),
+            port=_port(env, "WINDROW_PORT"),
+            worker_metrics_port=_port(env, "WINDROW_WORKER_METRICS_PORT"),
+            log_format=log_format,
+        )
+
+
+def _port(env: Mapping[str, str], name: str) -> int:
+    text = env.get(name, "0")
+    if not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"{name} must be a port number from 0 to 65535, not {text!r}")
+    return int(text)

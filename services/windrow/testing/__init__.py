@@ -1,0 +1,1 @@
+"""The pytest plugin for the tests of Windrow users."""
