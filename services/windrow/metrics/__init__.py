@@ -1,1 +1,4 @@
-"""The metric catalogue: every metric with its name, type, labels, unit and meaning, declared once. No I/O lives here."""
+"""The metric catalogue: each metric's name, type, labels, unit and meaning, declared once; and a worker's figures.
+
+Nothing here knows Redis, PostgreSQL or Celery. `python -m windrow.metrics` prints docs/metrics.md.
+"""

@@ -1,0 +1,243 @@
+"""Every metric, declared once as data; docs/metrics.md, the workers and the server are built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+Kind = Literal["counter", "gauge", "histogram"]
+Exporter = Literal["worker", "server", "leader"]
+Source = Literal["exact", "live"]
+
+DURATION_BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+"""Upper bounds in seconds; with +Inf twelve buckets, from a no-op to the longest task that is common."""
+
+OUTCOMES: Final = ("success", "failed", "retried", "timed_out", "killed", "handed_back", "refused")
+"""How an attempt can end."""
+
+FINAL_STATES: Final = ("success", "failed", "timed_out", "lost", "expired", "cancelled", "rejected")
+"""How an execution can end; `windrow.records.states` says what each means."""
+
+OTHER: Final = "other"
+"""The label value that stands for everything past a limit on the number of label values."""
+
+WORKER_TASKS: Final = 150
+"""Task names a worker gives labels of their own: 8 series each, so that a worker stays under 2,000 series."""
+
+WORKER_ERRORS: Final = 300
+"""Pairs of task and error class a worker gives labels of their own."""
+
+SERVER_TASKS: Final = 9_000
+"""Pairs of queue and task the server gives labels of their own: 8 series each, to stay under 100,000 series."""
+
+SERVER_ERRORS: Final = 9_000
+"""Triples of queue, task and error class the server gives labels of their own."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric family: what it is called, what it counts, and who exports it."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    unit: str
+    meaning: str
+    exporter: Exporter
+    source: Source
+    counted: str
+    """Where and when the figure is taken."""
+    buckets: tuple[float, ...] = ()
+
+
+_IN_TRANSACTION = "PostgreSQL, in the transaction that writes the records"
+
+CATALOGUE: Final[tuple[Metric, ...]] = (
+    Metric(
+        "windrow_executions_finished_total",
+        "counter",
+        ("queue", "task", "state"),
+        "executions",
+        "Executions that reached a final state; each counts once. `rejected` stands under task `other`: its task "
+        "name is the sender's word.",
+        "leader",
+        "exact",
+        _IN_TRANSACTION,
+    ),
+    Metric(
+        "windrow_attempts_total",
+        "counter",
+        ("queue", "task"),
+        "attempts",
+        "Attempts that ended, whatever their outcome.",
+        "leader",
+        "exact",
+        _IN_TRANSACTION,
+    ),
+    Metric(
+        "windrow_retries_total",
+        "counter",
+        ("queue", "task"),
+        "attempts",
+        "Attempts that ended in a retry.",
+        "leader",
+        "exact",
+        _IN_TRANSACTION,
+    ),
+    Metric(
+        "windrow_failures_total",
+        "counter",
+        ("queue", "task", "error"),
+        "attempts",
+        "Attempts that ended with an error, by the exception's class; retried ones too.",
+        "leader",
+        "exact",
+        _IN_TRANSACTION,
+    ),
+    Metric(
+        "windrow_queue_tasks",
+        "gauge",
+        ("queue", "state"),
+        "tasks",
+        "Tasks of a queue: `ready`, `delayed`, or `in_flight` (taken by a worker and not finished).",
+        "leader",
+        "live",
+        "Redis, read at most once a second",
+    ),
+    Metric(
+        "windrow_queue_oldest_age_seconds",
+        "gauge",
+        ("queue",),
+        "seconds",
+        "How long the oldest ready task has waited; 0 when none is ready.",
+        "leader",
+        "live",
+        "Redis, read at most once a second",
+    ),
+    Metric(
+        "windrow_workers",
+        "gauge",
+        ("queue", "state"),
+        "workers",
+        "Workers of a queue: `busy`, `idle` or `draining`.",
+        "leader",
+        "live",
+        "Redis, read at most once a second",
+    ),
+    Metric(
+        "windrow_records_lag_seconds",
+        "gauge",
+        (),
+        "seconds",
+        "Age of the oldest event that is not on record yet; 0 when all are.",
+        "leader",
+        "live",
+        "the recorder, at each scrape",
+    ),
+    Metric(
+        "windrow_records_dropped_total",
+        "counter",
+        (),
+        "events",
+        "Events that could not be recorded, each also in the log; must stay 0.",
+        "leader",
+        "live",
+        "the recorder",
+    ),
+    Metric(
+        "windrow_leader",
+        "gauge",
+        (),
+        "1 or 0",
+        "1 on the server that leads.",
+        "server",
+        "live",
+        "each server",
+    ),
+    Metric(
+        "windrow_task_duration_seconds",
+        "histogram",
+        ("queue",),
+        "seconds",
+        "Running time of attempts.",
+        "worker",
+        "live",
+        "the worker's main process, at an attempt's end",
+        DURATION_BUCKETS,
+    ),
+    Metric(
+        "windrow_task_queue_wait_seconds",
+        "histogram",
+        ("queue",),
+        "seconds",
+        "Time between being ready and starting.",
+        "worker",
+        "live",
+        "the worker's main process, at an attempt's start",
+        DURATION_BUCKETS,
+    ),
+    Metric(
+        "windrow_worker_slots",
+        "gauge",
+        ("queue", "state"),
+        "slots",
+        "Slots of this worker: `busy` or `idle`.",
+        "worker",
+        "live",
+        "the worker's main process",
+    ),
+    Metric(
+        "windrow_task_attempts_total",
+        "counter",
+        ("queue", "task", "outcome"),
+        "attempts",
+        "Attempts as they end, by outcome; starts at 0 with the worker.",
+        "worker",
+        "live",
+        "the worker's main process, at an attempt's end",
+    ),
+    Metric(
+        "windrow_task_retries_total",
+        "counter",
+        ("queue", "task"),
+        "attempts",
+        "Retries as they are asked for.",
+        "worker",
+        "live",
+        "the worker's main process",
+    ),
+    Metric(
+        "windrow_task_failures_total",
+        "counter",
+        ("queue", "task", "error"),
+        "attempts",
+        "Attempts that ended with an error, as they happen, by the exception's class.",
+        "worker",
+        "live",
+        "the worker's main process",
+    ),
+)
+
+BY_NAME: Final = {metric.name: metric for metric in CATALOGUE}
+
+
+def build(registry: CollectorRegistry, names: Iterable[str]) -> dict[str, MetricWrapperBase]:
+    """Make the named metrics in `registry`; raises KeyError for a name that is not in the catalogue."""
+    return {name: _make(registry, BY_NAME[name]) for name in names}
+
+
+def exported_by(*exporters: Exporter) -> tuple[Metric, ...]:
+    """The metrics that the given exporters serve, in the catalogue's order."""
+    return tuple(metric for metric in CATALOGUE if metric.exporter in exporters)
+
+
+def _make(registry: CollectorRegistry, metric: Metric) -> MetricWrapperBase:
+    if metric.kind == "counter":
+        return Counter(metric.name, metric.meaning, metric.labels, registry=registry)
+    if metric.kind == "gauge":
+        return Gauge(metric.name, metric.meaning, metric.labels, registry=registry)
+    return Histogram(metric.name, metric.meaning, metric.labels, registry=registry, buckets=metric.buckets)
