@@ -1,0 +1,25 @@
+"""A plain Redis client for all that is not on a worker's hot path."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import redis
+
+from windrow.broker.keys import Keys
+
+
+class Client(redis.Redis):
+    """A Redis client that knows the platform's keys."""
+
+    keys_of: Keys
+
+
+def connect(url: str, *, timeout: float = 3.0, key_prefix: str = "") -> Client:
+    """A client for `url`; each command is answered, or fails with `redis.RedisError`, within `timeout` seconds.
+
+    Nothing is sent before the first command.
+    """
+    client = cast(Client, Client.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout))
+    client.keys_of = Keys(key_prefix)
+    return client

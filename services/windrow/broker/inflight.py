@@ -1,0 +1,145 @@
+"""What this worker has taken, and what it has to say about it: bookkeeping without I/O.
+
+A message that was taken is *waiting* (taken ahead) or *delivered* (given to the pool). What the worker says about it is an
+operation of the `sync` script; operations leave with the next call, and are kept until the call is answered, so that a lost
+connection loses none and repeats none.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from windrow.broker.keys import HANDED_ON, unstored
+
+Operation = tuple[str | bytes | int, ...]
+
+TAKES_OUT = frozenset("FPGK")
+"""Operations that remove a message from the in-flight set."""
+
+AHEAD_SECONDS = 0.02
+"""What is taken ahead should start within this time."""
+MOST_AHEAD = 64
+"""A bound on what is taken ahead, whatever the pace."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """A message in this worker's hands; `tag` is its field in the in-flight set."""
+
+    tag: int
+    step: int
+    queue: str
+    message: bytes
+    delivered_at: float = 0.0
+    """When the pool got it, monotonic seconds; 0 while it waits."""
+
+
+@dataclass
+class InFlight:
+    """The messages in this worker's hands and the operations not yet answered."""
+
+    slots: int
+    messages: dict[int, Taken] = field(default_factory=dict)
+    waiting: deque[int] = field(default_factory=deque)
+    outbox: list[Operation] = field(default_factory=list)
+    unanswered: list[Operation] = field(default_factory=list)
+    next_tag: int = 1
+    pace: float | None = None
+    """Mean seconds from one end to the next with all slots busy, from how long the pool kept each; None before the first."""
+
+    @property
+    def delivered(self) -> int:
+        """How many messages the pool holds."""
+        return len(self.messages) - len(self.waiting)
+
+    @property
+    def free(self) -> int:
+        """How many more messages the pool may be given."""
+        return max(self.slots - self.delivered, 0)
+
+    @property
+    def ahead(self) -> int:
+        """How many messages to take beyond the slots: what the measured pace says will start within `AHEAD_SECONDS`."""
+        if not self.pace:
+            return 0
+        return min(int(AHEAD_SECONDS / self.pace), MOST_AHEAD)
+
+    @property
+    def wanted(self) -> int:
+        """How many messages the next call should take."""
+        return max(self.slots + self.ahead - len(self.messages), 0)
+
+    def take(self, values: Iterable[bytes]) -> None:
+        """Note what an answered call took, in order."""
+        for value in values:
+            self._hold(self.next_tag, value)
+            self.next_tag += 1
+
+    def next(self, now: float) -> Taken | None:
+        """The next message for the pool, if a slot is free and one waits; it counts as delivered from `now` (monotonic)."""
+        if not self.waiting or not self.free:
+            return None
+        taken = self.messages[self.waiting.popleft()]
+        taken.delivered_at = now
+        return taken
+
+    def say(self, *operation: str | bytes | int, now: float = 0.0) -> None:
+        """Send an operation with the next call; those that take a message out end its stay here at once."""
+        if operation[0] in TAKES_OUT:
+            taken = self.messages.pop(int(operation[1]), None)
+            if taken is None:
+                return
+            if not taken.delivered_at:
+                self.waiting.remove(taken.tag)
+            elif operation[0] == "F":
+                self._learn((now - taken.delivered_at) / self.slots)
+        self.outbox.append(operation)
+
+    def _learn(self, gap: float) -> None:
+        """Follow a longer run at once and a shorter one slowly: taking too little ahead costs less than hoarding."""
+        if self.pace is None:
+            self.pace = gap
+        else:
+            self.pace += (gap - self.pace) * (0.5 if gap > 8 * self.pace else 0.2)
+
+    def give_back_waiting(self) -> int:
+        """Hand back what was taken ahead and not started, so that it is next in line in its old order; says how many."""
+        tags = list(self.waiting)
+        for tag in reversed(tags):
+            self.say("G", tag, "")
+        self.pace = None
+        return len(tags)
+
+    def batch(self) -> list[Operation]:
+        """The operations of the next call; they stay unanswered until `answered` or `resumed`."""
+        self.unanswered, self.outbox = self.outbox, []
+        return self.unanswered
+
+    def answered(self) -> None:
+        """The call with the last batch was answered: it was carried out once."""
+        self.unanswered = []
+
+    def resumed(self, inflight: dict[int, bytes]) -> list[Taken]:
+        """After a lost connection: settle what the lost call did, from the in-flight set itself.
+
+        Removals whose message is gone were carried out; the rest is said again. Messages nobody here knows were taken by
+        the lost call: they are adopted and returned.
+        """
+        pending = [op for op in self.unanswered if op[0] not in TAKES_OUT or int(op[1]) in inflight]
+        self.outbox = pending + self.outbox
+        self.unanswered = []
+        leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT}
+        adopted = []
+        for tag in sorted(inflight):
+            self.next_tag = max(self.next_tag, tag + 1)
+            if tag not in self.messages and tag not in leaving and inflight[tag] != HANDED_ON:
+                adopted.append(self._hold(tag, inflight[tag]))
+        return adopted
+
+    def _hold(self, tag: int, value: bytes) -> Taken:
+        step, queue, message = unstored(value)
+        taken = self.messages[tag] = Taken(tag, step, queue, message)
+        self.waiting.append(tag)
+        return taken

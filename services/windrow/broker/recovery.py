@@ -1,0 +1,83 @@
+"""Giving a dead worker's in-flight messages back to their queues. Only the leading server does this."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from windrow.broker import lease
+from windrow.broker.client import Client
+from windrow.broker.scripts import load
+
+logger = logging.getLogger(__name__)
+
+LONGEST_TICK = 3.0
+"""When two ticks lie further apart, the leader (or Redis) was away: every count of silence starts afresh."""
+REMEMBER_GONE = 24 * 3600.0
+
+
+@dataclass
+class Silence:
+    """How long each worker has been silent, counted on the leader's own clock. Pure."""
+
+    seen: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    last_tick: float | None = None
+
+    def dead(self, beats: Mapping[str, bytes], now: float) -> list[str]:
+        """The workers that have said nothing new for `lease.SECONDS`; `now` is monotonic seconds."""
+        if self.last_tick is None or now - self.last_tick > LONGEST_TICK:
+            self.seen = {}
+        self.last_tick = now
+        self.seen = {
+            worker: (beat, now) if self.seen.get(worker, (None,))[0] != beat else self.seen[worker]
+            for worker, beat in beats.items()
+        }
+        return [worker for worker, (_, since) in self.seen.items() if now - since > lease.SECONDS]
+
+
+class Recovery:
+    """Watches the beats and gives back what dead workers held."""
+
+    def __init__(self, client: Client, max_recoveries: Mapping[str, int], default: int = 3) -> None:
+        """`max_recoveries` by queue; a queue without one has `default`."""
+        self._client, self._max, self._default = client, max_recoveries, default
+        self._silence = Silence()
+        self._next_cleaning = 0.0
+
+    def tick(self, now: float) -> list[str]:
+        """Look once (each second), at `now` (monotonic seconds); the workers whose messages went back.
+
+        Raises redis.RedisError.
+        """
+        keys = self._client.keys_of
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hkeys(keys.epochs)
+            pipe.hgetall(keys.beats)
+            pipe.smembers(keys.exited)
+            known, beats, exited = pipe.execute()
+        workers = {worker.decode(): beats.get(worker, b"") for worker in known}
+        dead = self._silence.dead(workers, now)
+        # A watched process that has exited, with children that die with it, needs no counting.
+        dead += [worker.decode() for worker in exited if worker.decode() in workers and worker.decode() not in dead]
+        for worker in dead:
+            self.recover(worker)
+        if now >= self._next_cleaning:
+            self._next_cleaning = now + 600
+            self._client.zremrangebyscore(keys.gone, "-inf", (time.time() - REMEMBER_GONE) * 1000)
+        return dead
+
+    def recover(self, worker: str) -> tuple[int, int]:
+        """Declare a worker dead and give back what it held: how many went back, how many are lost for good."""
+        keys = self._client.keys_of
+        queue = worker.split("/", 1)[0]
+        names = [
+            keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(worker), keys.started(worker),
+            keys.gone, keys.events, keys.recoveries, keys.exited,
+        ]  # fmt: skip
+        arguments = [worker, int(time.time() * 1000), keys.prefix, self._max.get(queue, self._default)]
+        back, lost = load("recover")(self._client, names, arguments)
+        self._silence.seen.pop(worker, None)
+        logger.warning("worker %s is dead: %d messages went back to their queue, %d are lost", worker, back, lost)
+        return int(back), int(lost)

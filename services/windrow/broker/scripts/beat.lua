@@ -1,0 +1,7 @@
+-- The lease: a worker says that it is alive.
+-- KEYS: 1 epochs, 2 beats, 3 gone; ARGV: 1 worker, 2 beat
+-- Answers 0 when the worker was declared dead, 2 when it is not registered (yet, or any more), else 1.
+if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 2 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+return 1

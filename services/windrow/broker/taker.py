@@ -1,0 +1,300 @@
+"""The conversation between a worker and Redis: one call gives back what ended and takes what may start next.
+
+A call is sent when a slot is free and messages may be there, or when something that ended has waited `FLUSH_SECONDS`. An idle
+worker sends one call a second; between them the next message of any producer wakes it with one push (client tracking).
+Redis may go away at any time: what is to be said waits, and what a lost call did is read back from the in-flight set.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+import redis
+
+from windrow.broker.inflight import InFlight, Taken
+from windrow.broker.keys import Keys
+from windrow.broker.scripts import load
+from windrow.broker.wire import Wire
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.008
+LOOK_SECONDS = 1.0
+LOOK_SECONDS_UNTRACKED = 0.1
+OVERDUE_SECONDS = 5.0
+"""A call that is not answered for so long is given up with its connection."""
+STALE_SECONDS = 0.03
+"""What was taken ahead and does not start for so long goes back to its queue."""
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+
+class Gone(Exception):
+    """This worker was declared dead; its messages were given to others and nothing it says counts any more."""
+
+
+class Taker:
+    """Takes messages of one queue for one worker and says what became of them."""
+
+    def __init__(
+        self,
+        *,
+        make_connection: Callable[[int], redis.Connection],
+        keys: Keys,
+        worker: str,
+        queue: str,
+        info: str,
+        slots: int,
+        on_revoked: Callable[[], None] = lambda: None,
+        on_killed: Callable[[int, int, bool], None] = lambda tag, count, lost: None,
+        on_gone: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.inflight = InFlight(slots)
+        self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
+        self.drain = ""
+        self.refused = 0
+        self._make_connection = make_connection
+        self._on_revoked, self._on_killed, self._on_gone = on_revoked, on_killed, on_gone
+        self._deliver: Callable[[Taken], None] | None = None
+        self._hub: Any = None
+        self._wire: Wire | None = None
+        self._epoch = 0
+        self._sent_at: float | None = None
+        self._asked = 0
+        self._look = True
+        self._not_before = 0.0
+        self._oldest_said: float | None = None
+        self._flushing = False
+        self._stale_check = False
+        self._last_delivery = 0.0
+        self._pumping = False
+        self._stopping = False
+        self._revoked_version = b"0"
+        self._failures = 0
+        self._polls = False
+        self._sync = load("sync")
+        self._sync_keys = [
+            keys.epochs, keys.inflight(worker), keys.started(worker), keys.events, keys.drain, keys.queue(queue),
+            keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
+            *keys.ready(queue),
+        ]  # fmt: skip
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    # --- what the worker calls -------------------------------------------------------------------------------------------
+
+    def attach(self, hub: Any) -> None:
+        """Run on kombu's event loop `hub` from now on."""
+        self._hub = hub
+        hub.add_reader(self._wake_read, self._woken)
+        hub.call_repeatedly(LOOK_SECONDS, self._tick)
+        self._connect()
+
+    def consume(self, deliver: Callable[[Taken], None]) -> None:
+        """Take messages from now on and give each to `deliver` when a slot is free."""
+        self._deliver = deliver
+        self._look = True
+        self._pump()
+
+    def stop_taking(self) -> None:
+        """Take nothing more, and hand back what was taken and not started. Safe in a signal handler."""
+        self._stopping = True
+        self.wake()
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is in flight here and everything said was answered."""
+        return not (self.inflight.messages or self.inflight.outbox or self.inflight.unanswered)
+
+    def say(self, *operation: str | bytes | int) -> None:
+        """Say something about a message (an operation of the `sync` script); it leaves within 20 ms."""
+        now = time.monotonic()
+        self.inflight.say(*operation, now=now)
+        if self._oldest_said is None:
+            self._oldest_said = now
+        self._pump()
+
+    def wake(self) -> None:
+        """Look at once; safe in signal handlers and other threads."""
+        try:
+            os.write(self._wake_write, b"!")
+        except BlockingIOError:
+            return  # a wake-up is waiting already
+
+    # --- the event loop --------------------------------------------------------------------------------------------------
+
+    def _woken(self) -> None:
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return
+        self._look = True
+        self._pump()
+
+    def _tick(self) -> None:
+        if self._sent_at is not None and time.monotonic() - self._sent_at > OVERDUE_SECONDS:
+            self._lost(redis.ConnectionError(f"Redis did not answer for {OVERDUE_SECONDS:g} s"))
+        self._look = True
+        self._pump()
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            if self._stopping and self.inflight.waiting:
+                self.inflight.give_back_waiting()
+            self._deliver_waiting()
+            self._maybe_send()
+        finally:
+            self._pumping = False
+
+    def _deliver_waiting(self) -> None:
+        if self._deliver is None:
+            return
+        now = time.monotonic()
+        while (taken := self.inflight.next(now)) is not None:
+            self._last_delivery = now
+            self._deliver(taken)
+        if self.inflight.waiting and not self._stale_check and self._hub is not None:
+            self._stale_check = True
+            self._hub.call_later(STALE_SECONDS, self._check_stale)
+
+    def _check_stale(self) -> None:
+        self._stale_check = False
+        if self.inflight.waiting and time.monotonic() - self._last_delivery > STALE_SECONDS * 0.9:
+            self.inflight.give_back_waiting()
+            self._oldest_said = 0.0
+        self._pump()
+
+    def _maybe_send(self) -> None:
+        if self._wire is None or self._sent_at is not None or self._hub is None:
+            return
+        now = time.monotonic()
+        inflight = self.inflight
+        wanted = 0 if self._stopping or self._deliver is None else inflight.wanted
+        takes = wanted > 0 and self._look and now >= self._not_before and len(inflight.waiting) <= inflight.ahead // 2
+        due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
+        if takes or due or (self._stopping and inflight.outbox):
+            self._send(wanted, now)
+        elif inflight.outbox and not self._flushing:
+            self._flushing = True
+            self._hub.call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._pump()
+
+    def _send(self, wanted: int, now: float) -> None:
+        arguments: list[str | bytes | int] = [
+            self.worker, self._epoch, int(time.time() * 1000), self.queue, wanted, self.inflight.next_tag, self.keys.prefix
+        ]  # fmt: skip
+        for operation in self.inflight.batch():
+            arguments.extend(operation)
+        self._look = False
+        self._oldest_said = None
+        self._asked = wanted
+        self._sent_at = now
+        assert self._wire is not None
+        try:
+            self._wire.send("EVALSHA", self._sync.sha, len(self._sync_keys), *self._sync_keys, *arguments)
+        except redis.ConnectionError as error:
+            self._lost(error)
+
+    def _readable(self) -> None:
+        if self._wire is None:
+            return
+        try:
+            for reply in self._wire.replies():
+                if isinstance(reply, hiredis.PushNotification):
+                    self._look = True
+                elif isinstance(reply, Exception):
+                    raise redis.ConnectionError(f"Redis refused a call: {reply}")
+                else:
+                    self._answer(reply)
+        except redis.ConnectionError as error:
+            self._lost(error)
+        self._pump()
+
+    def _answer(self, reply: list[Any]) -> None:
+        self._sent_at = None
+        if reply[0] == 0:
+            # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
+            self._lost(redis.ConnectionError("Redis does not know this worker"))
+            return
+        _, refused, taken, drain, version, next_look, limited, killed = reply
+        self.inflight.answered()
+        if refused:
+            self.refused += len(refused)
+            logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
+        if version != self._revoked_version:
+            self._revoked_version = version
+            self._on_revoked()
+        self.drain = drain.decode()
+        self.inflight.take(taken)
+        if self._asked and len(taken) >= self._asked:
+            self._look = True
+        if next_look > 0 and self._hub is not None:
+            if limited:
+                self._not_before = time.monotonic() + next_look / 1000
+            self._hub.call_later(next_look / 1000 + 0.001, self._look_again)
+        for tag, count, lost in killed:
+            self._on_killed(int(tag), int(count), bool(lost))
+
+    def _look_again(self) -> None:
+        self._look = True
+        self._pump()
+
+    # --- connecting ------------------------------------------------------------------------------------------------------
+
+    def _lost(self, error: Exception) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            if self._hub is not None:
+                self._hub.remove(wire.fileno())
+            wire.close()
+        self._sent_at = None
+        delay = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
+        self._failures += 1
+        logger.warning("%s; trying again in %g s, running tasks go on", error, delay)
+        if self._hub is not None:
+            self._hub.call_later(delay, self._connect)
+
+    def _connect(self) -> None:
+        if self._wire is not None or self._hub is None:
+            return
+        try:
+            wire = Wire(self._make_connection)
+            wire.call("SCRIPT", "LOAD", self._sync.text)
+            held = self._resume(wire)
+        except Gone:
+            logger.error("this worker (%s) was declared dead and its messages were given to others; it stops", self.worker)
+            self._on_gone()
+            return
+        except (redis.RedisError, OSError) as error:
+            self._lost(error)
+            return
+        if self._failures:
+            logger.info("Redis is back")
+        self._failures = 0
+        for taken in self.inflight.resumed(held):
+            logger.info("message %d of %s was taken by a call whose answer was lost", taken.tag, taken.queue)
+        wire.listen()
+        self._wire = wire
+        self._look = True
+        self._hub.add_reader(wire.fileno(), self._readable)
+        if not wire.tracking and not self._polls:
+            self._polls = True
+            self._hub.call_repeatedly(LOOK_SECONDS_UNTRACKED, self._look_again)
+        self._pump()
+
+    def _resume(self, wire: Wire) -> dict[int, bytes]:
+        self._epoch += 1
+        keys = [self.keys.epochs, self.keys.gone, self.keys.workers, self.keys.inflight(self.worker)]
+        answer = wire.call("EVAL", load("resume").text, len(keys), *keys, self.worker, self._epoch, self.info)
+        if answer[0] == 0:
+            raise Gone
+        return {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}

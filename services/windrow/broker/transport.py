@@ -1,0 +1,265 @@
+"""Windrow's transport: kombu's Redis transport on the same key layout.
+
+Publishing puts the message on its queue and its `accepted` event on the stream in one atomic step; a delay waits in Redis, not
+in a worker. Taking is a `Taker`'s, when a Windrow worker attaches one; any other consumer works as with the stock transport.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from kombu.transport import redis as stock
+from kombu.utils.json import dumps, loads
+
+from windrow.broker import events
+from windrow.broker.inflight import Taken
+from windrow.broker.keys import Keys, step_of, stored
+from windrow.broker.scripts import load
+from windrow.broker.taker import Taker
+
+logger = logging.getLogger(__name__)
+
+HEADER = "windrow"
+MOST_TEXT = 1024
+MOST_MESSAGE = 8 * 1024 * 1024
+
+Rejecter = Callable[[Taken, str], None]
+
+
+class Channel(stock.Channel):
+    """Publishes with the record's first event; hands consuming to a taker when one is attached."""
+
+    supports_batch_publish = False  # a batch would publish without the events
+
+    taker: Taker | None = None
+    reject_raw: Rejecter | None = None
+
+    @property
+    def platform_keys(self) -> Keys:
+        """The platform's keys under this transport's prefix."""
+        return Keys(self.global_keyprefix)
+
+    # --- publishing ------------------------------------------------------------------------------------------------------
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        headers = message.get("headers") or {}
+        if "task" not in headers or "id" not in headers or queue in self._expires:
+            super()._put(queue, message, **kwargs)
+            return
+        now = time.time()
+        keys = self.platform_keys
+        tag = message["properties"]["delivery_tag"]
+        step = step_of(self._get_message_priority(message, reverse=False))
+        due = _due(headers, now)
+        event, replaces = _accept(message, queue, now, due)
+        text = dumps(message)
+        head = stored(step, queue, b"")
+        inflight = keys.inflight(replaces[0]) if replaces else keys.delayed_messages(queue)
+        names = [
+            keys.step(queue, step),
+            keys.events,
+            keys.queues,
+            keys.delayed(queue),
+            keys.delayed_messages(queue),
+            inflight,
+        ]
+        keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
+        arguments = [
+            queue, text, events.encode(event), int(due * 1000) if due else "", head, tag,
+            replaces[1] if replaces else "", "1" if keep else "",
+        ]  # fmt: skip
+        with self._plain_client() as client:
+            done = load("publish")(client, names, arguments)
+        if not done:
+            logger.warning("the retry of %s was dropped: its attempt had been given to another worker", headers["id"])
+
+    def _plain_client(self) -> Any:
+        # The prefixed client would put its prefix before some of a script's keys only.
+        return _Borrowed(self.pool)
+
+    # --- taking ----------------------------------------------------------------------------------------------------------
+
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> Any:
+        """Consume; a task queue through the attached taker, all else as kombu does."""
+        taker = self.taker
+        if taker is None or no_ack or queue in self._fanout_queues:
+            return super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+        if queue != taker.queue:
+            raise ValueError(f"this worker serves the queue {taker.queue!r} alone; run another worker for {queue!r}")
+        self._tag_to_queue[consumer_tag] = queue
+        self._consumers.add(consumer_tag)
+
+        def deliver(taken: Taken) -> None:
+            try:
+                raw = loads(taken.message.decode())
+                raw["properties"]["delivery_tag"] = taken.tag
+                message = self.Message(raw, channel=self)
+            except Exception as error:  # whatever a stranger has put into the queue
+                if self.reject_raw is None:
+                    raise
+                self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
+                return
+            message.taken = taken
+            callback(message)
+
+        taker.consume(deliver)
+        return None
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        if self.taker is not None and self._tag_to_queue.get(consumer_tag) == self.taker.queue:
+            self._tag_to_queue.pop(consumer_tag)
+            self._consumers.discard(consumer_tag)
+            self.taker.stop_taking()
+            return None
+        return super()._basic_cancel(consumer_tag)
+
+    def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
+        """Acknowledge; with a taker this ends the message's stay without an event."""
+        if self.taker is not None and isinstance(delivery_tag, int):
+            self.taker.say("F", delivery_tag, "", "")
+        else:
+            super().basic_ack(delivery_tag, multiple)
+
+    def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Reject; with a taker, `requeue` hands the message back."""
+        if self.taker is not None and isinstance(delivery_tag, int):
+            if requeue:
+                self.taker.say("G", delivery_tag, "")
+            else:
+                self.taker.say("F", delivery_tag, "", "")
+        else:
+            super().basic_reject(delivery_tag, requeue)
+
+    def connection_maker(self) -> Callable[[int], redis.Connection]:
+        """What makes connections like this channel's own, for a wire."""
+        pool = self.pool
+        settings = {
+            **pool.connection_kwargs,
+            "socket_timeout": 3,
+            "socket_connect_timeout": 1,
+            "health_check_interval": 0,
+        }
+
+        def make(protocol: int) -> redis.Connection:
+            connection: redis.Connection = pool.connection_class(**{**settings, "protocol": protocol})
+            return connection
+
+        return make
+
+
+class _Borrowed:
+    """A client on a channel's connection pool without the channel's key prefixing."""
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self._client = redis.Redis(connection_pool=pool)
+
+    def __enter__(self) -> redis.Redis:
+        return self._client
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+class _Poller(stock.MultiChannelPoller):
+    """kombu's poller, which a lost control connection does not stop: it is made again a second later."""
+
+    _listen_again = 0.0
+
+    def _register_LISTEN(self, channel: Channel) -> None:
+        if channel.taker is None:
+            super()._register_LISTEN(channel)
+            return
+        if time.monotonic() < self._listen_again:
+            return
+        try:
+            super()._register_LISTEN(channel)
+        except channel.connection_errors as error:
+            self._listen_again = time.monotonic() + 1.0
+            logger.debug("remote control is away: %s", error)
+
+    def on_readable(self, fileno: int) -> None:
+        channel, _ = self._fd_to_chan.get(fileno, (None, None))
+        if channel is None or channel.taker is None:
+            super().on_readable(fileno)
+            return
+        try:
+            super().on_readable(fileno)
+        except channel.connection_errors as error:
+            logger.debug("remote control was cut off: %s", error)
+            client = channel.__dict__.get("subclient")
+            if client is not None and client.connection is not None:
+                client.connection.disconnect()
+
+    def maybe_restore_messages(self) -> None:
+        """Nothing: recovery is by leases, never by a timeout shared by all queues."""
+        if not any(channel.taker for channel in self._channels):
+            super().maybe_restore_messages()
+
+
+class Transport(stock.Transport):
+    """The transport `windrow.broker.transport:Transport`, for `redis://` and `rediss://` URLs."""
+
+    Channel = Channel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle = _Poller()
+
+
+def _due(headers: dict[str, Any], now: float) -> float | None:
+    """When a message with an ETA ahead is due, seconds since 1970; None when it may start now."""
+    eta = headers.get("eta")
+    if not eta:
+        return None
+    try:
+        when = datetime.fromisoformat(eta)
+    except (TypeError, ValueError):
+        return None  # the worker refuses it, with the sentence
+    due = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return due if due > now else None
+
+
+def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) -> tuple[events.Event, tuple[str, str] | None]:
+    """Fill in Windrow's header; the `accepted` event, and whose place a retry takes: (worker, tag)."""
+    headers = message["headers"]
+    given = headers.get(HEADER) or {}
+    retries = headers.get("retries") or 0
+    again = bool(given) and retries > 0
+    execution = str(given["id"]) if again else events.new_id(now)
+    headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
+    replaces = (given["worker"], str(given["tag"])) if again and "tag" in given else None
+    event = accepted(execution, headers, message["properties"], queue, now)
+    event["due"] = due
+    event["redo_of"] = headers.get("windrow_redo_of")
+    return event, replaces
+
+
+def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any], queue: str, now: float) -> events.Event:
+    """The `accepted` event of a message with these headers."""
+    return {
+        "k": events.ACCEPTED,
+        "id": execution,
+        "t": now,
+        "task_id": str(headers.get("id")),
+        "tag": str(properties.get("delivery_tag")),
+        "queue": queue,
+        "task": str(headers.get("task")),
+        "args": str(headers.get("argsrepr") or "")[:MOST_TEXT],
+        "kwargs": str(headers.get("kwargsrepr") or "")[:MOST_TEXT],
+        "due": None,
+        "expires": headers.get("expires"),
+        "priority": properties.get("priority") or 0,
+        "root": headers.get("root_id"),
+        "parent": headers.get("parent_id"),
+        "group": headers.get("group"),
+        "external": headers.get("windrow_external"),
+        "retries": headers.get("retries") or 0,
+        "origin": headers.get("origin") or f"{os.getpid()}@{socket.gethostname()}",
+    }
