@@ -1,0 +1,85 @@
+"""What every task of a Windrow app can do: a class mixed in before the task's own."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from windrow.authoring import progress
+from windrow.authoring.bodies import body_of
+from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
+
+EXTERNAL_HEADER = "windrow_external"
+
+
+class TaskMixin:
+    """Celery's task, run by Windrow's worker: with a record, progress on it, and `execution_id` in the arguments."""
+
+    Request = "windrow.worker.request:Request"
+    Strategy = "windrow.worker.strategy:default"
+
+    execution_id_parameter: ExecutionIdParameter | None = None
+    """Where the signature takes `execution_id`, if it does."""
+
+    app: Any
+    request: Any
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+        """As Celery's. A given `execution_id` goes on record beside the execution's own; a required one may be left out."""
+        parameter = self.execution_id_parameter
+        if parameter is not None and not self.app.conf.task_always_eager:
+            given = parameter.given(args or (), kwargs or {})
+            if given is not None:
+                self._note_external(given, options)
+            elif parameter.required and parameter.absent(args or (), kwargs or {}):
+                # Celery checks the call against the signature; the worker fills in the id of the record.
+                kwargs = {**(kwargs or {}), EXECUTION_ID: None}
+        return super().apply_async(args, kwargs, *rest, **options)  # type: ignore[misc]
+
+    def _note_external(self, given: Any, options: dict[str, Any]) -> None:
+        headers = options.get("headers") or {}
+        own = headers.get("windrow") or {}
+        if str(given) != own.get("id"):
+            options["headers"] = {**headers, EXTERNAL_HEADER: str(given)}
+
+    def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any) -> None:
+        """As Celery's; inside a worker the state and `meta` also go on the execution's record, at most once a second."""
+        super().update_state(task_id, state, meta, **kwargs)  # type: ignore[misc]
+        if task_id is None or task_id == self.request.id:
+            progress.report(self.app, self, state, meta)
+
+
+@lru_cache(maxsize=1024)
+def mixed(kind: type) -> type:
+    """The task class with Windrow's mixin in front; itself when it has it."""
+    if issubclass(kind, TaskMixin):
+        return kind
+    return type(kind.__name__, (TaskMixin, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__, "abstract": True})
+
+
+def adopt(task: Any) -> None:
+    """Make a task that already exists, decorated or a class of its own, one of Windrow's."""
+    kind = type(task)
+    if issubclass(kind, TaskMixin):
+        return
+    found = inspect.getattr_static(kind, "run")
+    bound = not isinstance(found, staticmethod)
+    fun: Callable[..., Any] = found.__func__ if isinstance(found, staticmethod | classmethod) else found
+    body = body_of(fun, bound=bound)
+    attributes: dict[str, Any] = {
+        "__module__": kind.__module__,
+        "__doc__": kind.__doc__,
+        "execution_id_parameter": ExecutionIdParameter.of(fun, bound=bound),
+    }
+    if body is not fun:
+        attributes["run"] = attributes["__wrapped__"] = body if bound else staticmethod(body)
+        if getattr(task, "_decorated_fun", None) is fun:
+            attributes["_decorated_fun"] = staticmethod(body)
+    task.__class__ = type(kind.__name__, (TaskMixin, kind), attributes)
+    if "_orig_run" in task.__dict__ and body is not fun:
+        # Celery's automatic retry has taken the old function as the one it calls.
+        task._orig_run = types.MethodType(body, task) if bound else body
+    task.__dict__.pop("__trace__", None)

@@ -1,0 +1,77 @@
+"""Make any Celery app a Windrow app."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from windrow.authoring.base import adopt, mixed
+from windrow.authoring.bodies import body_of
+from windrow.authoring.canvas import hand_results_past_execution_id
+from windrow.authoring.configure import configure
+from windrow.authoring.parameters import ExecutionIdParameter
+from windrow.authoring.publishing import bounded_send_task
+from windrow.settings import Settings
+
+A = TypeVar("A")
+
+_INSTALLED = "_windrow_configure"
+
+
+def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
+    """Make `app` (any Celery app) a Windrow app, and return it.
+
+    Its tasks run on Windrow's workers, may be async functions and get their `execution_id`; its messages go through Windrow's
+    transport, as JSON. `redis_url` is the broker, and the result backend unless the app has one of its own; without it
+    REDIS_URL is taken, else the app's own broker. May be called at any time, before or after the app's tasks are made, and
+    again.
+    """
+    celery: Any = app
+    settings = Settings.from_env()
+    url = redis_url or settings.redis_url
+    prefix = key_prefix or settings.key_prefix
+    first = not hasattr(celery, _INSTALLED)
+    if not first:
+        celery.on_after_configure.disconnect(getattr(celery, _INSTALLED))
+
+    def apply(sender: Any = None, **_: Any) -> None:
+        configure(celery, url, prefix)
+
+    # An app's configuration may still be to come: reading it now would be too early.
+    setattr(celery, _INSTALLED, apply)
+    celery.on_after_configure.connect(apply, weak=False)
+    if celery.configured:
+        apply()
+    if first:
+        hand_results_past_execution_id()
+        celery._task_from_fun = _making(celery, celery._task_from_fun)
+        celery.register_task = _registering(celery.register_task)
+        celery.send_task = bounded_send_task(celery, celery.send_task)
+        for task in list(celery._tasks.values()):
+            adopt(task)
+    return app
+
+
+def _making(app: Any, make: Callable[..., Any]) -> Callable[..., Any]:
+    """Celery's maker of tasks, given the body and the base that Windrow wants; before automatic retry is put around."""
+
+    @functools.wraps(make)
+    def task_from_fun(
+        fun: Callable[..., Any], name: str | None = None, base: type | None = None, bind: bool = False, **options: Any
+    ) -> Any:
+        options.setdefault("execution_id_parameter", ExecutionIdParameter.of(fun, bound=bind))
+        return make(body_of(fun, bound=bind), name=name, base=mixed(base or app.Task), bind=bind, **options)
+
+    return task_from_fun
+
+
+def _registering(register: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(register)
+    def register_task(task: Any, **options: Any) -> Any:
+        made = task() if inspect.isclass(task) else task
+        adopt(made)
+        return register(made, **options)
+
+    return register_task
