@@ -38,13 +38,13 @@ def release(client: Client, queue: str) -> None:
     client.hdel(client.keys_of.queue(queue), "pinned", "paused")
 
 
-def set_rate(client: Client, queue: str, per_second: float | None) -> None:
-    """Set the rate limit of a whole queue, or lift it. Raises redis.RedisError."""
+def set_rate(client: Client, queue: str, per_second: float | None, burst: int = 1) -> None:
+    """Set the rate limit of a whole queue (task starts a second, and at once), or lift it. Raises redis.RedisError."""
     key = client.keys_of.queue(queue)
     if per_second is None:
         client.hdel(key, "rate", "burst")
     else:
-        client.hset(key, mapping={"rate": per_second, "burst": max(1, round(per_second / 10))})
+        client.hset(key, mapping={"rate": per_second, "burst": burst})
 
 
 def ask_drain(client: Client, workers: Iterable[str]) -> None:

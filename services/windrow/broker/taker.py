@@ -52,13 +52,14 @@ class Taker:
         on_revoked: Callable[[], None] = lambda: None,
         on_killed: Callable[[int, int, bool], None] = lambda tag, count, lost: None,
         on_gone: Callable[[], None] = lambda: None,
+        on_idle: Callable[[], None] = lambda: None,
     ) -> None:
         self.inflight = InFlight(slots)
         self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
         self.drain = ""
         self.refused = 0
         self._make_connection = make_connection
-        self._on_revoked, self._on_killed, self._on_gone = on_revoked, on_killed, on_gone
+        self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
         self._deliver: Callable[[Taken], None] | None = None
         self._hub: Any = None
         self._wire: Wire | None = None
@@ -77,7 +78,7 @@ class Taker:
         self._failures = 0
         self._polls = False
         self._sync = load("sync")
-        self._sync_keys = [
+        self.sync_keys = [
             keys.epochs, keys.inflight(worker), keys.started(worker), keys.events, keys.drain, keys.queue(queue),
             keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
             *keys.ready(queue),
@@ -149,6 +150,8 @@ class Taker:
                 self.inflight.give_back_waiting()
             self._deliver_waiting()
             self._maybe_send()
+            if self._stopping and self.idle:
+                self._on_idle()
         finally:
             self._pumping = False
 
@@ -179,7 +182,7 @@ class Taker:
         takes = wanted > 0 and self._look and now >= self._not_before and len(inflight.waiting) <= inflight.ahead // 2
         due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
         if takes or due or (self._stopping and inflight.outbox):
-            self._send(wanted, now)
+            self._send(self._wire, wanted, now)
         elif inflight.outbox and not self._flushing:
             self._flushing = True
             self._hub.call_later(FLUSH_SECONDS, self._flush)
@@ -188,7 +191,7 @@ class Taker:
         self._flushing = False
         self._pump()
 
-    def _send(self, wanted: int, now: float) -> None:
+    def _send(self, wire: Wire, wanted: int, now: float) -> None:
         arguments: list[str | bytes | int] = [
             self.worker, self._epoch, int(time.time() * 1000), self.queue, wanted, self.inflight.next_tag, self.keys.prefix
         ]  # fmt: skip
@@ -198,9 +201,8 @@ class Taker:
         self._oldest_said = None
         self._asked = wanted
         self._sent_at = now
-        assert self._wire is not None
         try:
-            self._wire.send("EVALSHA", self._sync.sha, len(self._sync_keys), *self._sync_keys, *arguments)
+            wire.send("EVALSHA", self._sync.sha, len(self.sync_keys), *self.sync_keys, *arguments)
         except redis.ConnectionError as error:
             self._lost(error)
 
@@ -271,7 +273,7 @@ class Taker:
             wire.call("SCRIPT", "LOAD", self._sync.text)
             held = self._resume(wire)
         except Gone:
-            logger.error("this worker (%s) was declared dead and its messages were given to others; it stops", self.worker)
+            logger.critical("this worker (%s) was declared dead and its messages were given to others; it stops", self.worker)
             self._on_gone()
             return
         except (redis.RedisError, OSError) as error:

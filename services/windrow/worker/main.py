@@ -1,0 +1,120 @@
+"""`windrow worker`: one worker process tree for one QueueWorker, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from typing import Any
+
+import redis
+from celery.apps.worker import Worker as StockWorker
+from celery.worker import state as celery_state
+from prometheus_client import CollectorRegistry
+
+from windrow.authoring.install import install
+from windrow.broker import admin
+from windrow.broker.client import connect
+from windrow.metrics.worker import WorkerMetrics
+from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
+from windrow.queues.model import QueueWorker
+from windrow.settings import Settings
+from windrow.worker.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+class Worker(StockWorker):
+    """Celery's worker, with Windrow's signals and its session."""
+
+    windrow: Session
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        """SIGTERM and SIGINT: drain; a second one: stop at once and hand back. No restart on SIGHUP."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.windrow.on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def load_app(path: str) -> Any:
+    """The Celery app `module:name`; raises ImportError or AttributeError with Celery's own words."""
+    from celery.app.utils import find_app
+
+    return find_app(path)
+
+
+def run(spec: QueueWorker, settings: Settings) -> int:
+    """Serve a queue until a signal; returns the process's exit code.
+
+    Raises ImportError or AttributeError when the app can't be loaded, OSError when the metrics port is in use.
+    """
+    derived = derive(spec)
+    app = load_app(derived.app)
+    if settings.redis_url is None and not app.conf.broker_url:
+        raise ValueError("REDIS_URL must say where Redis is, e.g. redis://127.0.0.1:6379/0")
+    install(app, settings.redis_url, settings.key_prefix)
+    app.conf.update(derived.celery_settings)
+    app.conf.worker_consumer = "windrow.worker.consumer:Consumer"
+    # A child that was killed has told nothing more after half a second; Celery would wait ten.
+    app.conf.worker_lost_wait = 0.5
+    client = connect(settings.redis_url or app.conf.broker_url, key_prefix=settings.key_prefix)
+    metrics = WorkerMetrics(CollectorRegistry(), derived.queue, derived.concurrency)
+    port = metrics.serve(settings.host, settings.worker_metrics_port)
+    host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    session = Session(
+        name=spec.metadata.name,
+        derived=derived,
+        max_recoveries=spec.spec.max_recoveries,
+        client=client,
+        metrics=metrics,
+        address=f"{host}:{port}",
+    )
+    _set_rate(session, derived)
+    worker = Worker.__new__(Worker)
+    worker.windrow = session
+    session.stop = _stop
+    worker.__init__(  # type: ignore[misc]  # the session must be there before Celery builds its parts
+        app=app,
+        hostname=f"{spec.metadata.name}-{os.getpid()}@{socket.gethostname()}",
+        concurrency=derived.concurrency,
+        pool=derived.pool,
+        queues=[derived.queue],
+        loglevel=os.environ.get("WINDROW_LOG_LEVEL", "INFO"),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    own = [name for name in app.tasks if not name.startswith("celery.")]
+    metrics.known(own)
+    _warn_capped(app, own, derived)
+    worker.start()
+    try:
+        session.leave()
+    except redis.RedisError as error:
+        logger.warning("could not say goodbye to Redis: %s", error)
+    metrics.close()
+    return int(worker.exitcode or 0)
+
+
+def _stop() -> None:
+    celery_state.should_stop = 0
+
+
+def _set_rate(session: Session, derived: Derived) -> None:
+    try:
+        admin.set_rate(session.client, derived.queue, derived.rate_per_s, derived.rate_burst)
+    except redis.RedisError as error:
+        logger.warning("Redis is away: %s; the queue's rate limit is set once it is back", error)
+
+
+def _warn_capped(app: Any, names: list[str], derived: Derived) -> None:
+    capped = [
+        name
+        for name in names
+        if effective_limits(Limits(), Limits(app.tasks[name].soft_time_limit, app.tasks[name].time_limit), derived).capped
+    ]
+    sentence = capped_sentence(derived, capped)
+    if sentence:
+        logger.warning(sentence)

@@ -1,0 +1,246 @@
+"""Requests: what Celery's worker says about one task call, told to the session as events.
+
+Celery runs the task and keeps its own books (results, signals, callbacks); the message's end is Windrow's: acknowledging,
+giving back and recording are one step in Redis.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import SoftTimeLimitExceeded, Terminated, WorkerLostError
+from celery import signals
+from celery.exceptions import Ignore, Reject, Retry
+from celery.worker import request as stock
+from celery.worker.state import task_ready
+
+from windrow.broker import events
+from windrow.broker.inflight import Taken
+from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
+from windrow.worker.report import ended_event, error_of
+from windrow.worker.session import Session
+
+Request = stock.Request
+
+
+class Reporting(stock.Request):
+    """Celery's request, which tells a session what becomes of it; `session` is set on a class of each worker's own."""
+
+    session: Session
+    time_limits: Any
+    limits_of_task: EffectiveLimits
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        self.taken: Taken = message.taken
+        self.settled = False
+        self.wait: float | None = None
+        self._verdict: events.Event | None = None
+        header = self._request_dict.get("windrow")
+        now = time.time()
+        if not isinstance(header, dict) or "id" not in header:
+            header = {"v": events.VERSION, "id": events.new_id(now), "t": now}
+            self.session.accept_stock(self.taken, message._raw, header)
+        self.execution: str = header["id"]
+        self.attempt = events.new_id(now)
+        self._ready_at = max(float(header.get("t") or now), self._eta.timestamp() if self._eta else 0.0)
+        self._request_dict["windrow"] = {
+            "v": events.VERSION,
+            "id": self.execution,
+            "t": header.get("t"),
+            "attempt": self.attempt,
+            "worker": self.session.id,
+            "tag": self.taken.tag,
+        }
+
+    @property
+    def early(self) -> bool:
+        """True when the task is acknowledged before it runs: it must not run again if its worker dies."""
+        return not self.task.acks_late
+
+    @property
+    def redelivered(self) -> bool:
+        """True when the execution may have a count of recoveries in Redis."""
+        return True
+
+    # --- towards the pool ------------------------------------------------------------------------------------------------
+
+    def execute_using_pool(self, pool: Any, **kwargs: Any) -> Any:
+        """Give the call to a child, under the limits of message, task and queue."""
+        given = self.time_limits
+        limits = self.limits_of_task
+        if given[0] or given[1]:
+            task = Limits(self.task.soft_time_limit, self.task.time_limit)
+            limits = effective_limits(Limits(given[1], given[0]), task, self.session.derived)
+        self.time_limits = (limits.hard, limits.soft)
+        self._request_dict["timelimit"] = [limits.hard, limits.soft]
+        return super().execute_using_pool(pool, **kwargs)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """A child has taken it up."""
+        super().on_accepted(pid, time_accepted)
+        if self.settled:
+            return
+        self.wait = max(self.time_start - self._ready_at, 0.0)
+        self.session.started(self)
+
+    # --- what became of it -----------------------------------------------------------------------------------------------
+
+    def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> None:
+        """The body returned, or raised what the child could tell of."""
+        failed, retval, runtime = failed__retval__runtime
+        if failed:
+            super().on_success(failed__retval__runtime, **kwargs)
+            return
+        task_ready(self, successful=True)
+        self._settle(ended_event(self, "success", "success", run=runtime, result=retval))
+        self.send_event("task-succeeded", result=retval, runtime=runtime)
+
+    def on_retry(self, exc_info: Any) -> None:
+        """The body asked for another attempt; the child has published it in this message's place."""
+        retry = exc_info.exception
+        if isinstance(retry, ExceptionWithTraceback):
+            retry = retry.exc
+        error, message = error_of(retry.exc) if retry.exc is not None else ("Retry", str(retry))
+        event = ended_event(
+            self, "retried", None, error=error, message=message, traceback=exc_info.traceback, due=_when(retry.when)
+        )
+        task_ready(self)
+        self._settle(event)
+        self.send_event("task-retried", exception=message, traceback=exc_info.traceback)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """A limit was reached; at the hard one the child is killed."""
+        if not soft:
+            self._verdict = ended_event(
+                self,
+                "timed_out",
+                "timed_out",
+                error="TimeLimitExceeded",
+                message=f"the hard limit of {timeout:g} s was reached",
+            )
+        super().on_timeout(soft, timeout)
+        if not soft:
+            self.acknowledge()
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """The body raised, or its process died."""
+        exception = exc_info.exception
+        if isinstance(exception, ExceptionWithTraceback):
+            exception = exception.exc
+        if self.settled:
+            task_ready(self)
+            return
+        if isinstance(exception, Retry):
+            self.on_retry(exc_info)
+            return
+        if isinstance(exception, (WorkerLostError, SystemExit, KeyboardInterrupt)) and not self._already_revoked:
+            self._process_died(exc_info, exception)
+            return
+        if not isinstance(exception, Terminated):
+            self._verdict = self._judge(exception, exc_info)
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        if not isinstance(exception, Terminated):
+            self.acknowledge()
+
+    def _judge(self, exception: Any, exc_info: Any) -> events.Event:
+        error, message = error_of(exception)
+        if isinstance(exception, Ignore):
+            return ended_event(self, "success", "success", reason="ignored: the task raised Ignore")
+        if isinstance(exception, Reject):
+            if exception.requeue:
+                return ended_event(self, "handed_back", "ready", reason=f"the task rejected it: {exception.reason}")
+            return ended_event(self, "failed", "rejected", error=error, message=message, reason=str(exception.reason))
+        timed_out = isinstance(exception, SoftTimeLimitExceeded) or error in ("SoftTimeLimitExceeded", "TimeLimitExceeded")
+        outcome = "timed_out" if timed_out else "failed"
+        return ended_event(self, outcome, outcome, error=error, message=message, traceback=exc_info.traceback)
+
+    def _process_died(self, exc_info: Any, exception: BaseException) -> None:
+        if not self._ignore_result and self._success_was_stored():
+            task_ready(self, successful=True)
+            self._settle(ended_event(self, "success", "success", reason="its process died after its result was stored"))
+            return
+        task_ready(self)
+        if not self.time_start:
+            self._settled_by(lambda: self.session.given_back(self, None))
+            return
+        message = str(exception) or type(exception).__name__
+        back = ended_event(self, "killed", "ready", error="WorkerLostError", message=message, reason="its process died")
+        reason = "acknowledged early, and its process died" if self.early else "its process died too often"
+        lost = {**back, "state": "lost", "reason": reason}
+        self._exc_info = exc_info
+        self._settled_by(lambda: self.session.killed(self, back, lost))
+
+    def say_lost(self, count: int) -> None:
+        """Past the most recoveries: tell whoever waits for the result."""
+        error = WorkerLostError(f"lost: its process died {count} times (maxRecoveries is {self.session.max_recoveries})")
+        self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+        signals.task_failure.send(
+            sender=self.task, task_id=self.id, exception=error, args=self.args, kwargs=self.kwargs, traceback=None, einfo=None
+        )
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        state = "expired" if expired else "cancelled"
+        self._verdict = ended_event(self, "killed" if terminated else None, state, reason=reason)
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+    # --- the message's end -----------------------------------------------------------------------------------------------
+
+    def acknowledge(self) -> None:
+        """End the message's stay, with the verdict as its record; without one (an early acknowledgement) it stays in flight."""
+        if self._verdict is not None:
+            self._settle(self._verdict)
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the message back, or end it for good."""
+        verdict = self._verdict or ended_event(self, "failed", "rejected", reason="rejected")
+        if requeue:
+            self._settled_by(lambda: self.session.given_back(self, verdict))
+        else:
+            self._settle(verdict)
+
+    def park(self, due: float, reason: str) -> None:
+        """Put the message back until `due` (seconds since 1970); no attempt was made."""
+        event = {
+            "k": events.MOVED, "id": self.execution, "t": time.time(), "state": "delayed", "due": due, "reason": reason,
+            "queue": self.taken.queue, "task": self.name,
+        }  # fmt: skip
+        self._settled_by(lambda: self.session.parked(self, due, event))
+
+    def _settle(self, event: events.Event) -> None:
+        self._settled_by(lambda: self.session.ended(self, event))
+
+    def _settled_by(self, tell: Any) -> None:
+        if not self.settled:
+            self.settled = True
+            self.acknowledged = True
+            tell()
+
+    # --- events of the start ---------------------------------------------------------------------------------------------
+
+    def started_note(self) -> events.Event:
+        """What recovery needs to know of a running attempt."""
+        return {
+            "id": self.execution, "attempt": self.attempt, "queue": self.taken.queue, "task": self.name, "t": self.time_start,
+            "early": self.early,
+        }  # fmt: skip
+
+    def started_event(self) -> events.Event:
+        """The `started` event."""
+        return {
+            "k": events.STARTED, "id": self.execution, "t": self.time_start, "attempt": self.attempt,
+            "queue": self.taken.queue, "task": self.name, "worker": self.session.id, "pid": self.worker_pid,
+            "retries": self.request_dict.get("retries") or 0, "wait": self.wait,
+        }  # fmt: skip
+
+
+def _when(when: Any) -> float | None:
+    """When a retry is due: Celery gives a number of seconds from now, a datetime, or nothing."""
+    if isinstance(when, (int, float)):
+        return time.time() + when
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return None

@@ -1,0 +1,305 @@
+"""One worker's life: what it runs, what it reports, how it stops.
+
+The session stands between Celery's worker (which runs tasks) and the taker (which speaks to Redis): it gives every attempt its
+id, turns what Celery says about it into events, and decides when the process may end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import string
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from windrow import __version__
+from windrow.broker import admin, events
+from windrow.broker.client import Client
+from windrow.broker.inflight import Taken
+from windrow.broker.keys import HANDED_ON
+from windrow.broker.lease import LeaseKeeper
+from windrow.broker.scripts import load
+from windrow.broker.taker import Taker
+from windrow.broker.transport import MOST_MESSAGE, accepted
+from windrow.metrics.worker import WorkerMetrics
+from windrow.queues.derive import Derived
+from windrow.worker.report import ended_event, rejected_event
+
+if TYPE_CHECKING:
+    from windrow.worker.request import Reporting
+
+logger = logging.getLogger(__name__)
+
+COALESCE_SECONDS = 0.02
+"""A start is told after this long; an attempt that has ended by then is told once, as ended."""
+
+
+def worker_id(queue: str) -> str:
+    """A new worker id: `<queue>/<host>/<pid>/<8 random letters>`."""
+    letters = "".join(SystemRandom().choices(string.ascii_lowercase, k=8))
+    return f"{queue}/{socket.gethostname()}/{os.getpid()}/{letters}"
+
+
+@dataclass
+class Counts:
+    """What a worker says in each beat; `run` is the mean run time of its attempts in seconds."""
+
+    busy: int = 0
+    done: int = 0
+    run: float | None = None
+
+    def ran(self, seconds: float) -> None:
+        """Follow the run time of one more attempt."""
+        self.run = seconds if self.run is None else self.run + (seconds - self.run) * 0.1
+
+
+class Session:
+    """The one session of a worker process."""
+
+    def __init__(
+        self, *, name: str, derived: Derived, max_recoveries: int, client: Client, metrics: WorkerMetrics, address: str | None
+    ) -> None:
+        """`address` is where the metrics are served (`host:port`), None when nowhere."""
+        self.id = worker_id(derived.queue)
+        self.queue, self.derived, self.max_recoveries = derived.queue, derived, max_recoveries
+        self.client, self.metrics = client, metrics
+        self.counts = Counts()
+        self.taker: Taker | None = None
+        self.pool: Any = None
+        self.stop: Callable[[], None] = lambda: None
+        self.info = json.dumps(
+            {
+                "queue": derived.queue,
+                "name": name,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "slots": derived.concurrency,
+                "metrics": address,
+                "started": time.time(),
+                "version": __version__,
+            }
+        )
+        self.lease = LeaseKeeper(client, self.id, self._beat, self._declared_dead)
+        self._starting: dict[int, Reporting] = {}
+        self._running: dict[int, Reporting] = {}
+        self._killed: dict[int, Reporting] = {}
+        self._hub: Any = None
+        self._telling = False
+        self._signals = 0
+
+    # --- beginning -------------------------------------------------------------------------------------------------------
+
+    def begin(self, hub: Any, channel: Any) -> Taker:
+        """Take over a consumer's channel; the first one also starts the conversation with Redis and the lease."""
+        if self.taker is None:
+            self._hub = hub
+            self.taker = Taker(
+                make_connection=channel.connection_maker(),
+                keys=channel.platform_keys,
+                worker=self.id,
+                queue=self.queue,
+                info=self.info,
+                slots=self.derived.concurrency,
+                on_revoked=self._read_revoked,
+                on_killed=self._count_killed,
+                on_gone=self._declared_dead,
+                on_idle=self._drained,
+            )
+            self._read_revoked()
+            self.taker.attach(hub)
+            self.lease.start()
+        channel.taker = self.taker
+        channel.reject_raw = self.reject
+        return self.taker
+
+    def _beat(self) -> dict[str, object]:
+        taken = len(self.taker.inflight.messages) if self.taker else 0
+        return {"busy": self.counts.busy, "taken": taken, "done": self.counts.done, "run": self.counts.run}
+
+    def _read_revoked(self) -> None:
+        from celery.worker.state import revoked
+
+        revoked.update(admin.revoked(self.client))
+
+    # --- attempts --------------------------------------------------------------------------------------------------------
+
+    def say(self, *operation: str | bytes | int) -> None:
+        """Send an operation of the `sync` script with the next call."""
+        if self.taker is not None:
+            self.taker.say(*operation)
+
+    def accept_stock(self, taken: Taken, raw: dict[str, Any], header: dict[str, Any]) -> None:
+        """Put a stock producer's message on record, and its new header into the in-flight set, in one step."""
+        event = accepted(header["id"], raw["headers"], raw["properties"], taken.queue, header["t"])
+        keep = raw["headers"].get("windrow_keep", True) and len(taken.message) <= MOST_MESSAGE
+        event["message"] = taken.message.decode("utf-8", "replace") if keep else None
+        raw["headers"]["windrow"] = header
+        stamped = json.dumps(raw).encode()
+        self.say("R", taken.tag, f"{taken.step}{taken.queue}\n".encode() + stamped)
+        self.say("E", events.encode(event))
+
+    def started(self, request: Reporting) -> None:
+        """A child has taken up an attempt."""
+        tag = request.taken.tag
+        self.counts.busy += 1
+        self.metrics.slots(self.counts.busy)
+        if request.wait is not None:
+            self.metrics.started(request.wait)
+        self._running[tag] = request
+        self._starting[tag] = request
+        if request.early:
+            self._tell_starts()
+        elif not self._telling:
+            self._telling = True
+            self._hub.call_later(COALESCE_SECONDS, self._tell_starts)
+
+    def _tell_starts(self) -> None:
+        self._telling = False
+        for tag, request in self._starting.items():
+            self.say("S", tag, events.encode(request.started_note()))
+            self.say("E", events.encode(request.started_event()))
+        self._starting = {}
+
+    def ended(self, request: Reporting, event: events.Event) -> None:
+        """An attempt, or an execution without one, has come to its end."""
+        tag = request.taken.tag
+        self._left(request, event)
+        final = event["state"] not in (None, "ready", "delayed", "retrying")
+        self.say("F", tag, events.encode(event), event["id"] if final and request.redelivered else "")
+
+    def given_back(self, request: Reporting, event: events.Event | None) -> None:
+        """An attempt's message goes back to its queue."""
+        self._left(request, event or {"outcome": None, "task": request.name})
+        self.say("G", request.taken.tag, events.encode(event) if event else "")
+
+    def parked(self, request: Reporting, due: float, event: events.Event) -> None:
+        """A message that may not start before `due` goes to the delayed set."""
+        properties = request.message.properties
+        name = str(properties.get("correlation_id") or request.id) + "/" + request.attempt
+        self.say("P", request.taken.tag, int(due * 1000), name, events.encode(event))
+
+    def killed(self, request: Reporting, back: events.Event, lost: events.Event) -> None:
+        """An attempt's process died: its message goes back and is counted, or is lost past the most recoveries."""
+        self._killed[request.taken.tag] = request
+        self._left(request, back)
+        most = 0 if request.early else self.max_recoveries
+        self.say(
+            "K", request.taken.tag, request.execution, most, events.encode(back)[:-1], events.encode(lost)[:-1]
+        )  # fmt: skip
+
+    def _left(self, request: Reporting, event: events.Event) -> None:
+        tag = request.taken.tag
+        self._starting.pop(tag, None)
+        if self._running.pop(tag, None) is not None:
+            self.counts.busy -= 1
+            self.metrics.slots(self.counts.busy)
+        outcome = event["outcome"]
+        if outcome is None:
+            return
+        run = event.get("run")
+        self.counts.done += 1
+        if run is not None:
+            self.counts.ran(run)
+        self.metrics.ended(event["task"], outcome, run)
+        if outcome == "retried":
+            self.metrics.retried(event["task"])
+        elif outcome in ("failed", "timed_out", "killed"):
+            self.metrics.failed(event["task"], event.get("error") or outcome)
+
+    def _count_killed(self, tag: int, count: int, lost: bool) -> None:
+        request = self._killed.pop(tag, None)
+        if request is not None and lost:
+            request.say_lost(count)
+
+    def reject(self, taken: Taken, reason: str) -> None:
+        """End a message that is no task of ours, on record."""
+        logger.error("rejected a message of %s: %s", taken.queue, reason)
+        self.say("F", taken.tag, events.encode(rejected_event(taken, reason, self.id)), "")
+
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def on_signal(self, number: int, frame: object) -> None:
+        """First signal: nothing new, running tasks finish, then the process ends. Second: stop at once, hand all back."""
+        self._signals += 1
+        if self.taker is None:
+            os._exit(0)
+        if self._signals == 1:
+            self.taker.stop_taking()
+        elif self._signals == 2:
+            self.stop_now()
+
+    def _drained(self) -> None:
+        self.stop()
+
+    def leave(self) -> None:
+        """Say goodbye to Redis; what is in flight, if anything, is recovery's."""
+        self.lease.stop()
+        keys = self.client.keys_of
+        names = [keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(self.id), keys.started(self.id)]
+        left = load("leave")(self.client, names, [self.id])
+        if left:
+            logger.warning("left with %d messages in flight; they go back to their queue when the lease ends", left)
+
+    def stop_now(self) -> None:
+        """Kill the running tasks, hand back everything in flight, end the process."""
+        logger.warning("stopping at once: running tasks are ended and go back to their queue")
+        self._kill_children()
+        try:
+            self._hand_back_all()
+            self.leave()
+        finally:
+            os._exit(0)
+
+    def _hand_back_all(self) -> None:
+        keys = self.client.keys_of
+        inflight = self.taker.inflight if self.taker else None
+        if inflight is None:
+            return
+        # A new epoch: a call that is still under way is refused, and the in-flight set says what came of the last one.
+        names = [keys.epochs, keys.gone, keys.workers, keys.inflight(self.id)]
+        answer = load("resume")(self.client, names, [self.id, -1, self.info])
+        held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
+        inflight.resumed(held)
+        for tag in sorted(inflight.messages, reverse=True):
+            request = self._running.get(tag)
+            event = ended_event(request, "handed_back", "ready", reason="the worker was stopped at once") if request else None
+            if held.get(tag) == HANDED_ON:
+                event = ended_event(request, "retried", None) if request else None
+                inflight.say("F", tag, events.encode(event) if event else "", "")
+            else:
+                inflight.say("G", tag, events.encode(event) if event else "")
+        arguments: list[Any] = [self.id, -1, int(time.time() * 1000), self.queue, 0, 0, keys.prefix]
+        for operation in inflight.batch():
+            arguments.extend(operation)
+        load("sync")(self.client, self.taker.sync_keys if self.taker else [], arguments)
+
+    def _declared_dead(self) -> None:
+        logger.error("the lease was lost; running tasks are ended, because others have started them again")
+        self._kill_children()
+        os._exit(70)
+
+    def _kill_children(self) -> None:
+        pool = getattr(self.pool, "_pool", None)
+        pids = [process.pid for process in (getattr(pool, "_pool", None) or ())]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        deadline = time.monotonic() + 2
+        while pids and time.monotonic() < deadline:
+            pids = [pid for pid in pids if not _reaped(pid)]
+            time.sleep(0.002)
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
