@@ -61,5 +61,5 @@ def _refuse_twins(specs: list[QueueWorker]) -> None:
             raise SpecError.at(
                 spec,
                 path,
-                f"spec.queue must be served by one QueueWorker, not {spec.spec.queue!r} by both {twin.name!r} and {spec.name!r}",
+                f"spec.queue must be served by one QueueWorker, not {spec.spec.queue!r} by {twin.name!r} and {spec.name!r}",
             )
