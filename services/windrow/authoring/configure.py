@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from windrow.authoring.publishing import SOCKET_SECONDS
+
 TRANSPORT = "windrow.broker.transport:Transport"
 
-PUBLISH_SECONDS = 3.0
-"""How long publishing may wait for Redis before it fails."""
-
+_CELERYS_SOCKET_TIMEOUT = 120.0
+_RESULT_SECONDS = 10.0
+"""How long a result's reader or writer waits for an answer before it connects anew."""
 _REDIS_SCHEMES = ("redis:", "rediss:", "redis+socket:", "socket:", "sentinel:")
 
 _JSON_ONLY = {
@@ -33,12 +35,19 @@ def configure(app: Any, redis_url: str | None, key_prefix: str) -> None:
     if _is_own(conf, redis_url) and isinstance(broker, str) and broker.startswith(_REDIS_SCHEMES):
         changes["result_backend"] = conf.windrow_result_backend = broker
     prefix = {"global_keyprefix": key_prefix} if key_prefix else {}
+    # One try each: `publishing` repeats it, with one deadline over all.
+    changes["task_publish_retry"] = False
     changes["broker_transport_options"] = {
-        "socket_timeout": PUBLISH_SECONDS,
-        "socket_connect_timeout": PUBLISH_SECONDS,
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": SOCKET_SECONDS,
+        "max_retries": 0,
         **(conf.broker_transport_options or {}),
         **prefix,
     }
+    if conf.redis_socket_timeout == _CELERYS_SOCKET_TIMEOUT:
+        changes["redis_socket_timeout"] = _RESULT_SECONDS
+    if conf.redis_socket_connect_timeout is None:
+        changes["redis_socket_connect_timeout"] = SOCKET_SECONDS
     changes["result_backend_transport_options"] = {**(conf.result_backend_transport_options or {}), **prefix}
     conf.update(changes)
     _forget_connections(app)

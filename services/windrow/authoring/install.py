@@ -13,6 +13,7 @@ from windrow.authoring.canvas import hand_results_past_execution_id
 from windrow.authoring.configure import configure
 from windrow.authoring.parameters import ExecutionIdParameter
 from windrow.authoring.publishing import bounded_send_task
+from windrow.authoring.results import use_result_backend
 from windrow.settings import Settings
 
 A = TypeVar("A")
@@ -46,6 +47,7 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
         apply()
     if first:
         hand_results_past_execution_id()
+        use_result_backend(celery)
         celery._task_from_fun = _making(celery, celery._task_from_fun)
         celery.register_task = _registering(celery.register_task)
         celery.send_task = bounded_send_task(celery, celery.send_task)

@@ -1,0 +1,34 @@
+"""Celery's Redis result backend without a round trip of its own for each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.backends.redis import RedisBackend
+
+from windrow.authoring.attempt import current_attempt
+
+ALIAS = "windrow.authoring.results:ResultBackend"
+SCHEMES = ("redis", "rediss")
+
+
+class ResultBackend(RedisBackend):
+    """Celery's Redis result backend; a result is listened for when somebody waits for it.
+
+    Celery subscribes to each result before it publishes the call, in case somebody should wait, and tries for 20 s when Redis
+    is away. Waiting subscribes as well, and reads the result after that, so nothing is missed.
+    """
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Nothing."""
+
+    def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
+        """As Celery's, but a worker's attempt stores its result as soon as Redis is back, however long that takes."""
+        if current_attempt() is not None:
+            policy.setdefault("max_retries", None)
+        return super().ensure(fun, args, **policy)
+
+
+def use_result_backend(app: Any) -> None:
+    """Let the app's `redis://` and `rediss://` result backends be this one; backends that the app names itself stay."""
+    app.loader.override_backends = {**dict.fromkeys(SCHEMES, ALIAS), **app.loader.override_backends}
