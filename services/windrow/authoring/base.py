@@ -13,6 +13,7 @@ from windrow.authoring.bodies import body_of
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
 
 EXTERNAL_HEADER = "windrow_external"
+_CELERYS_REQUEST = "celery.worker.request:Request"
 
 
 class TaskMixin:
@@ -57,7 +58,14 @@ def mixed(kind: type) -> type:
     """The task class with Windrow's mixin in front; itself when it has it."""
     if issubclass(kind, TaskMixin):
         return kind
-    return type(kind.__name__, (TaskMixin, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__, "abstract": True})
+    return type(kind.__name__, (TaskMixin, kind), {**_kept(kind), "abstract": True})
+
+
+def _kept(kind: type) -> dict[str, Any]:
+    """What the mixin must not hide of a task class: its name's home, its documentation, a Request of its own."""
+    kept = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+    own = getattr(kind, "Request", None)
+    return kept if own in (None, _CELERYS_REQUEST) else {**kept, "Request": own}
 
 
 def adopt(task: Any) -> None:
@@ -70,8 +78,7 @@ def adopt(task: Any) -> None:
     fun: Callable[..., Any] = found.__func__ if isinstance(found, staticmethod | classmethod) else found
     body = body_of(fun, bound=bound)
     attributes: dict[str, Any] = {
-        "__module__": kind.__module__,
-        "__doc__": kind.__doc__,
+        **_kept(kind),
         "execution_id_parameter": ExecutionIdParameter.of(fun, bound=bound),
     }
     if body is not fun:
