@@ -40,7 +40,8 @@ def _documents(text: str, file: str) -> Iterator[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise SpecError(f"must be YAML ({what})", file, mark.line + 1 if mark else 1) from error
+        last = len(text.splitlines())  # what is missing at the end is said at the last line, not after it
+        raise SpecError(f"must be YAML ({what})", file, min(mark.line + 1, last) if mark else 1) from error
     except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, SpecError):
             raise

@@ -81,15 +81,16 @@ def _model_at(keys: list[str]) -> type[BaseModel]:
     for key in keys:
         for field in model.model_fields.values():
             if field.alias == key:
-                model = _model_in(field.annotation) or model
+                model = model_in(field.annotation) or model
     return model
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The part of a spec that a field holds, itself or in a list; None for plain values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in get_args(annotation):
-        found = _model_in(part)
+        found = model_in(part)
         if found is not None:
             return found
     return None

@@ -76,7 +76,7 @@ class History:
     replicas: int | None = None
     """What was decided last."""
     mean_run: float | None = None
-    """The last mean run time: it outlives the workers that measured it, so that the next burst does not start from ignorance."""
+    """The last mean run time: it outlives the workers that measured it, so the next burst is not met with ignorance."""
     pinned: int | None = None
     paused: bool = False
 
