@@ -1,0 +1,352 @@
+"""What a batch of events makes of executions: a pure function from events and what is on record to rows.
+
+The rules, one place each below:
+- an execution gets its row from the first event that names it, whatever its kind;
+- a final never changes and counts once;
+- an attempt counts once, when it first ends; after the execution's final only an attempt of an earlier retry may still
+  report its end (a retry's message can be finished elsewhere before its predecessor's worker has said "retried").
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from windrow.broker.events import ACCEPTED, ENDED, MOVED, PROGRESS, RECOVERED, STARTED, Event
+from windrow.records import clean, states
+
+TotalKey = tuple[str, str, str, str]
+"""kind, queue, task, label: the primary key of `totals`."""
+
+FINISHED: Final = "finished"
+ATTEMPTS: Final = "attempts"
+RETRIES: Final = "retries"
+FAILURES: Final = "failures"
+
+OTHER: Final = "other"
+"""The task name under which rejected executions are counted: theirs is the sender's word, and without bounds."""
+
+_UNNAMED_ERRORS: Final = {"failed": "Error", "timed_out": "TimeLimitExceeded", "killed": "WorkerLost"}
+"""What an attempt that ended badly is counted under when its event names no exception."""
+
+
+@dataclass(slots=True)
+class ExecutionRow:
+    """A row of `executions`; the fields are its columns."""
+
+    id: UUID
+    queue: str
+    task: str
+    accepted_at: datetime | None
+    state: str = states.READY
+    task_id: str | None = None
+    tag: str | None = None
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    priority: int | None = None
+    retries: int = 0
+    recoveries: int = 0
+    attempts: int = 0
+    worker: str | None = None
+    wait_s: float | None = None
+    run_s: float | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    group_id: str | None = None
+    external_id: str | None = None
+    redo_of: UUID | None = None
+    origin: str | None = None
+    args: str | None = None
+    kwargs: str | None = None
+    error: str | None = None
+    error_message: str | None = None
+    result: str | None = None
+    reason: str | None = None
+    progress_state: str | None = None
+    progress: str | None = None
+    progress_at: datetime | None = None
+    stored: bool = False
+    """Whether it is on record already."""
+    settled: bool = False
+    """Whether this batch says how its last attempt ended: error, result and reason are then this row's, even if null."""
+
+
+@dataclass(slots=True)
+class AttemptRow:
+    """A row of `attempts`; the fields are its columns."""
+
+    execution_id: UUID
+    id: UUID
+    queue: str
+    task: str
+    worker: str | None = None
+    pid: int | None = None
+    retries: int = 0
+    recoveries: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    wait_s: float | None = None
+    run_s: float | None = None
+    error: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+    stored: bool = False
+
+
+@dataclass(slots=True)
+class Rows:
+    """What a batch changes."""
+
+    executions: dict[UUID, ExecutionRow] = field(default_factory=dict)
+    attempts: dict[tuple[UUID, UUID], AttemptRow] = field(default_factory=dict)
+    messages: dict[UUID, tuple[str, bytes]] = field(default_factory=dict)
+    """Queue and message of those that have no final state."""
+    finished: set[UUID] = field(default_factory=set)
+    """Executions that reached their final state in this batch."""
+    totals: Counter[TotalKey] = field(default_factory=Counter)
+
+
+def fold(
+    events: Iterable[Event],
+    executions: Mapping[UUID, ExecutionRow],
+    attempts: Mapping[tuple[UUID, UUID], AttemptRow],
+) -> Rows:
+    """Apply `events` in order to what is on record; raises nothing for events that `clean.usable` accepts.
+
+    `executions` and `attempts` must hold every stored row that the events name; they are not changed for a caller who
+    wants to fold again only if fresh copies are passed.
+    """
+    work = _Fold(executions, attempts)
+    for event in events:
+        work.apply(event)
+    return work.rows
+
+
+class _Fold:
+    def __init__(self, executions: Mapping[UUID, ExecutionRow], attempts: Mapping[tuple[UUID, UUID], AttemptRow]) -> None:
+        self.rows = Rows()
+        self._executions = executions
+        self._attempts = attempts
+        self._kinds = {
+            ACCEPTED: self._accepted,
+            STARTED: self._started,
+            PROGRESS: self._progress,
+            ENDED: self._ended,
+            MOVED: self._moved,
+            RECOVERED: self._ended,
+        }
+
+    def apply(self, event: Event) -> None:
+        identity = UUID(event["id"])
+        row = self.rows.executions.get(identity) or self._executions.get(identity)
+        if row is None:
+            row = _skeleton(identity, event)
+        self._kinds[event["k"]](row, event)
+
+    def _touch(self, row: ExecutionRow) -> None:
+        self.rows.executions[row.id] = row
+
+    def _message(self, row: ExecutionRow, event: Event) -> None:
+        message = event.get("message")
+        if isinstance(message, str):
+            self.rows.messages[row.id] = (row.queue, message.encode("utf-8", "surrogatepass"))
+
+    def _accepted(self, row: ExecutionRow, event: Event) -> None:
+        if row.state in states.FINALS:
+            return
+        retries = clean.count(event.get("retries"))
+        tag = clean.text(event.get("tag"))
+        known = row.tag is not None
+        if known and (retries < row.retries or (retries == row.retries and tag == row.tag)):
+            return
+        _identify(row, event)
+        at = clean.moment(event.get("t"))
+        if not known and not row.stored and not retries:
+            row.accepted_at = at or row.accepted_at
+        if known or row.state != states.RUNNING:
+            row.retries = retries
+            row.due_at = clean.moment(event.get("due"))
+            if retries:
+                row.state = states.RETRYING
+            elif row.due_at is not None and at is not None and row.due_at > at:
+                row.state = states.DELAYED
+            else:
+                row.state = states.READY
+        self._message(row, event)
+        self._touch(row)
+
+    def _started(self, row: ExecutionRow, event: Event) -> None:
+        if row.state in states.FINALS:
+            return
+        identity = clean.uuid(event.get("attempt"))
+        attempt = self._attempt(row, identity, event) if identity else None
+        if attempt is not None:
+            if attempt.outcome is not None:
+                return
+            attempt.started_at = attempt.started_at or clean.moment(event.get("t"))
+        retries = clean.count(event.get("retries"))
+        if retries < row.retries:
+            return
+        row.retries = retries
+        row.state = states.RUNNING
+        row.due_at = None
+        self._running(row, event, clean.moment(event.get("t")))
+        self._touch(row)
+
+    def _progress(self, row: ExecutionRow, event: Event) -> None:
+        if row.state in states.FINALS:
+            return
+        row.progress_state = clean.text(event.get("state"))
+        row.progress = clean.text(event.get("meta"), clean.MESSAGE)
+        row.progress_at = clean.moment(event.get("t"))
+        self._touch(row)
+
+    def _moved(self, row: ExecutionRow, event: Event) -> None:
+        if row.state in states.FINALS or row.state == states.RUNNING:
+            return
+        due = clean.moment(event.get("due"))
+        row.due_at = due
+        if row.state != states.RETRYING or due is None:
+            row.state = states.DELAYED if event.get("state") == states.DELAYED else states.READY
+        row.reason = clean.text(event.get("reason"), clean.MESSAGE)
+        self._touch(row)
+
+    def _ended(self, row: ExecutionRow, event: Event) -> None:
+        final = row.state in states.FINALS
+        identity = clean.uuid(event.get("attempt"))
+        earlier = event.get("retries") is not None and clean.count(event["retries"]) < row.retries
+        if final and not (identity and earlier):
+            return
+        state = event.get("state")
+        if state not in states.STATUS_IDS:
+            return
+        attempt = None
+        if identity and event.get("outcome"):
+            attempt = self._end_attempt(row, identity, event)
+            if attempt is None and state not in states.FINALS:
+                return  # heard before
+        if final:
+            return
+        self._settle(row, event, attempt)
+        if state in states.FINALS:
+            self._finish(row, event, state)
+        elif not earlier:
+            row.state = state
+            row.due_at = clean.moment(event.get("due"))
+        self._touch(row)
+
+    def _settle(self, row: ExecutionRow, event: Event, attempt: AttemptRow | None) -> None:
+        """Put down how the last attempt ended."""
+        row.recoveries = max(row.recoveries, clean.count(event.get("recoveries")))
+        row.retries = max(row.retries, clean.count(event.get("retries")))
+        if row.tag is None:
+            _identify(row, event)
+        if attempt is not None:
+            self._running(row, event, attempt.started_at)
+            row.run_s = attempt.run_s if attempt.run_s is not None else row.run_s
+        row.settled = True
+        row.error = attempt.error if attempt is not None else clean.text(event.get("error"))
+        row.error_message = clean.text(event.get("message"), clean.MESSAGE)
+        row.result = clean.text(event.get("result"), clean.VIEW)
+        row.reason = clean.text(event.get("reason"), clean.MESSAGE)
+
+    def _finish(self, row: ExecutionRow, event: Event, state: str) -> None:
+        row.state = state
+        row.due_at = None
+        row.finished_at = clean.moment(event.get("t"))
+        self.rows.finished.add(row.id)
+        self.rows.messages.pop(row.id, None)
+        task = OTHER if state == states.REJECTED else row.task
+        self.rows.totals[(FINISHED, row.queue, task, state)] += 1
+
+    def _attempt(self, row: ExecutionRow, identity: UUID, event: Event) -> AttemptRow:
+        """The attempt, from this batch, the record, or new; counted into the execution's attempts when new."""
+        key = (row.id, identity)
+        attempt = self.rows.attempts.get(key) or self._attempts.get(key)
+        if attempt is None:
+            attempt = AttemptRow(
+                row.id,
+                identity,
+                clean.text(event.get("queue")) or row.queue,
+                clean.text(event.get("task")) or row.task,
+                retries=clean.count(event.get("retries")),
+                recoveries=clean.count(event.get("recoveries")),
+                wait_s=clean.number(event.get("wait")),
+            )
+            row.attempts += 1
+            self._touch(row)
+        attempt.worker = clean.text(event.get("worker")) or attempt.worker
+        attempt.pid = clean.count(event.get("pid")) or attempt.pid
+        self.rows.attempts[key] = attempt
+        return attempt
+
+    def _end_attempt(self, row: ExecutionRow, identity: UUID, event: Event) -> AttemptRow | None:
+        """Note the attempt's end and count it; None if it had ended before."""
+        attempt = self._attempt(row, identity, event)
+        if attempt.outcome is not None:
+            return None
+        outcome = clean.text(event.get("outcome")) or "failed"
+        attempt.outcome = outcome
+        attempt.ended_at = clean.moment(event.get("t"))
+        attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
+        attempt.run_s = clean.number(event.get("run"))
+        if attempt.wait_s is None:
+            attempt.wait_s = clean.number(event.get("wait"))
+        if outcome != "success":
+            attempt.error = clean.text(event.get("error")) or _UNNAMED_ERRORS.get(outcome)
+            attempt.message = clean.text(event.get("message"), clean.MESSAGE)
+            attempt.traceback = _last(event.get("traceback"), clean.TRACEBACK)
+        totals = self.rows.totals
+        totals[(ATTEMPTS, attempt.queue, attempt.task, "")] += 1
+        if outcome == "retried":
+            totals[(RETRIES, attempt.queue, attempt.task, "")] += 1
+        if attempt.error is not None:
+            totals[(FAILURES, attempt.queue, attempt.task, attempt.error)] += 1
+        return attempt
+
+    def _running(self, row: ExecutionRow, event: Event, started: datetime | None) -> None:
+        row.worker = clean.text(event.get("worker")) or row.worker
+        row.recoveries = max(row.recoveries, clean.count(event.get("recoveries")))
+        if row.started_at is None:
+            row.started_at = started
+            row.wait_s = clean.number(event.get("wait"))
+
+
+def _skeleton(identity: UUID, event: Event) -> ExecutionRow:
+    return ExecutionRow(
+        id=identity,
+        queue=clean.text(event.get("queue")) or "",
+        task=clean.text(event.get("task")) or "",
+        accepted_at=clean.moment((identity.int >> 80) / 1000),
+    )
+
+
+def _identify(row: ExecutionRow, event: Event) -> None:
+    """Fill in what only an acceptance, or an end without one, tells about the call."""
+    row.queue = clean.text(event.get("queue")) or row.queue
+    row.task = clean.text(event.get("task")) or row.task
+    row.task_id = clean.text(event.get("task_id")) or row.task_id
+    row.tag = clean.text(event.get("tag")) or row.tag
+    row.args = clean.text(event.get("args"), clean.VIEW)
+    row.kwargs = clean.text(event.get("kwargs"), clean.VIEW)
+    row.expires_at = clean.moment(event.get("expires")) or row.expires_at
+    if "priority" in event and event["priority"] is not None:
+        row.priority = min(clean.count(event["priority"]), 255)
+    row.root_id = clean.text(event.get("root")) or row.root_id
+    row.parent_id = clean.text(event.get("parent")) or row.parent_id
+    row.group_id = clean.text(event.get("group")) or row.group_id
+    row.external_id = clean.text(event.get("external")) or row.external_id
+    row.redo_of = clean.uuid(event.get("redo_of")) or row.redo_of
+    row.origin = clean.text(event.get("origin")) or row.origin
+
+
+def _last(value: object, limit: int) -> str | None:
+    """The last `limit` characters: a traceback's end says most."""
+    return clean.text(value[-limit:] if isinstance(value, str) else value, limit)

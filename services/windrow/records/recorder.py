@@ -1,0 +1,187 @@
+"""The recorder: applies entries of the event stream to the records, each exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from windrow.broker.events import Event
+from windrow.records import clean, partitions, store
+from windrow.records.fold import fold
+from windrow.records.names import Names
+from windrow.records.tables import SCHEMA
+
+_log = structlog.get_logger(__name__)
+
+Entry = tuple[str, list[Event]]
+"""A stream entry: its id and its events."""
+
+BAD_DATA: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+"""What the database, or the way to it, says of a value; anything else means that the database is away."""
+
+
+class Recorder:
+    """Writes batches of one event stream to `engine`'s database.
+
+    Several may run: each batch locks the stream's position, and entries at or before it are left out.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, stream: str = "windrow:events") -> None:
+        self.dropped = 0
+        """Events that could not be recorded since this recorder was made; each is in the log."""
+        self._engine = engine
+        self._stream = stream
+        self._days: set[Any] = set()
+        self._names: Names | None = None
+
+    async def position(self) -> str:
+        """The id of the last entry on record; `0-0` before the first. Raises when the database is away."""
+        async with self._connection() as connection:
+            return await self._position(connection, lock=False)
+
+    async def apply(self, entries: Sequence[Entry]) -> None:
+        """Put `entries`, in stream order, on record in one transaction.
+
+        An event that the database can't take is logged and counted in `dropped`, the others of the batch are recorded.
+        Raises what the database or its driver raises when it is away; then nothing of the batch is on record.
+        """
+        if not entries:
+            return
+        now = time.time()
+        bad = [(position, event) for position, events in entries for event in events if not clean.usable(event, now)]
+        if bad:
+            entries = [(position, [e for e in events if clean.usable(e, now)]) for position, events in entries]
+        await self._apply_usable(entries)
+        for position, event in bad:
+            self._drop(position, event, "it has no usable execution id, or a kind this release does not know")
+
+    async def _apply_usable(self, entries: Sequence[Entry]) -> None:
+        async with self._connection() as connection:
+            await self._ensure_days(entries)
+            try:
+                await self._apply(connection, entries)
+            except asyncpg.UndefinedTableError:
+                # A partition that was there is gone (retention, or a restored database): make it and go on.
+                self._days.clear()
+                await self._ensure_days(entries)
+                await self._apply_bisected(connection, entries)
+            except BAD_DATA as error:
+                _log.warning("a batch holds what the database can't take; it is split", entries=len(entries), error=str(error))
+                await self._apply_bisected(connection, entries)
+
+    async def _apply_bisected(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+        try:
+            await self._apply(connection, entries)
+        except BAD_DATA as error:
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                await self._apply_bisected(connection, entries[:middle])
+                await self._apply_bisected(connection, entries[middle:])
+            elif len(entries[0][1]) > 1:
+                await self._apply_one_by_one(connection, entries[0])
+            else:
+                position, events = entries[0]
+                await self._apply(connection, [(position, [])])
+                for event in events:
+                    self._drop(position, event, str(error))
+
+    async def _apply_one_by_one(self, connection: asyncpg.Connection, entry: Entry) -> None:
+        """The events of one entry, each under a savepoint, so that the position moves once with all that could be written."""
+        position, events = entry
+        async with connection.transaction():
+            if _after(position, await self._position(connection, lock=True)):
+                for event in events:
+                    try:
+                        async with connection.transaction():
+                            await self._write(connection, [event])
+                    except BAD_DATA as error:
+                        self._drop(position, event, str(error))
+                await self._move(connection, position)
+
+    async def _apply(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+        async with connection.transaction():
+            await connection.execute(store.PLAN)
+            position = await self._position(connection, lock=True)
+            new = [entry for entry in entries if _after(entry[0], position)]
+            if not new:
+                return
+            await self._write(connection, [event for _, events in new for event in events])
+            await self._move(connection, new[-1][0])
+
+    async def _write(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        executions = await store.load_executions(connection, {UUID(event["id"]) for event in events})
+        stored = {UUID(event["id"]) for event in events if event.get("attempt")} & executions.keys()
+        attempts = await store.load_attempts(connection, stored)
+        rows = fold(events, executions, attempts)
+        await store.save(connection, rows)
+        names = await self._known_names(connection)
+        await store.save_totals(connection, names.bound(rows.totals))
+
+    def _drop(self, position: str, event: Any, error: str) -> None:
+        self.dropped += 1
+        _log.error("an event could not be recorded", entry=position, event=repr(event)[:500], error=error)
+
+    async def _known_names(self, connection: asyncpg.Connection) -> Names:
+        if self._names is None:
+            records = await connection.fetch(f"SELECT kind, queue, task, label FROM {SCHEMA}.totals")  # noqa: S608
+            self._names = Names(tuple(record) for record in records)
+        return self._names
+
+    async def _position(self, connection: asyncpg.Connection, *, lock: bool) -> str:
+        table = f"{SCHEMA}.recorder_positions"
+        select = f"SELECT position FROM {table} WHERE stream = $1{' FOR UPDATE' if lock else ''}"  # noqa: S608
+        found = await connection.fetchval(select, self._stream)
+        if found is None and lock:
+            insert = f"INSERT INTO {table} VALUES ($1, '0-0') ON CONFLICT DO NOTHING"  # noqa: S608
+            await connection.execute(insert, self._stream)
+            found = await connection.fetchval(select, self._stream)
+        return str(found) if found is not None else "0-0"
+
+    async def _move(self, connection: asyncpg.Connection, position: str) -> None:
+        update = f"UPDATE {SCHEMA}.recorder_positions SET position = $2 WHERE stream = $1"  # noqa: S608
+        await connection.execute(update, self._stream, position)
+
+    async def _ensure_days(self, entries: Sequence[Entry]) -> None:
+        ids = {UUID(event["id"]) for _, events in entries for event in events}
+        missing = store.by_day(ids).keys() - self._days
+        if missing:
+            async with self._engine.begin() as connection:
+                await partitions.ensure_days(connection, missing)
+            self._days |= missing
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """asyncpg's own connection out of the engine's pool; one that broke is not given back."""
+        async with self._engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None  # noqa: S101  # a connection that was just made has one
+            try:
+                yield raw
+            finally:
+                if raw.is_closed() or raw.is_in_transaction():
+                    await connection.invalidate()
+
+
+def _after(entry: str, position: str) -> bool:
+    return _order(entry) > _order(position)
+
+
+def _order(entry: str) -> tuple[int, int]:
+    ms, _, sequence = entry.partition("-")
+    return int(ms), int(sequence or 0)
