@@ -19,6 +19,7 @@ from windrow.settings import Settings
 A = TypeVar("A")
 
 _INSTALLED = "_windrow_configure"
+_STOCK_CONTROL = "celery.app.control:Control"
 
 
 def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
@@ -51,6 +52,9 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
         celery._task_from_fun = _making(celery, celery._task_from_fun)
         celery.register_task = _registering(celery.register_task)
         celery.send_task = bounded_send_task(celery, celery.send_task)
+        if celery.control_cls == _STOCK_CONTROL:
+            celery.control_cls = "windrow.broker.control:Control"
+            celery.__dict__.pop("control", None)
         for task in list(celery._tasks.values()):
             adopt(task)
     return app

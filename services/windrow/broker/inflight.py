@@ -32,8 +32,8 @@ class Taken:
     step: int
     queue: str
     message: bytes
-    delivered_at: float = 0.0
-    """When the pool got it, monotonic seconds; 0 while it waits."""
+    delivered_at: float | None = None
+    """When the pool got it, monotonic seconds; None while it waits."""
 
 
 @dataclass
@@ -91,7 +91,7 @@ class InFlight:
             taken = self.messages.pop(int(operation[1]), None)
             if taken is None:
                 return
-            if not taken.delivered_at:
+            if taken.delivered_at is None:
                 self.waiting.remove(taken.tag)
             elif operation[0] == "F":
                 self._learn((now - taken.delivered_at) / self.slots)

@@ -97,6 +97,9 @@ class Channel(stock.Channel):
         self._consumers.add(consumer_tag)
 
         def deliver(taken: Taken) -> None:
+            if len(taken.message) > MOST_MESSAGE and self.reject_raw is not None:
+                self.reject_raw(taken, f"the message must have at most 8 MiB ({MOST_MESSAGE} bytes), not {len(taken.message)}")
+                return
             try:
                 raw = loads(taken.message.decode())
                 raw["properties"]["delivery_tag"] = taken.tag

@@ -94,7 +94,7 @@ def run(spec: QueueWorker, settings: Settings) -> int:
         session.leave()
     except redis.RedisError as error:
         logger.warning("could not say goodbye to Redis: %s", error)
-    metrics.close()
+
     return int(worker.exitcode or 0)
 
 

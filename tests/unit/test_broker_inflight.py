@@ -1,0 +1,105 @@
+"""The bookkeeping of what a worker has taken."""
+
+from __future__ import annotations
+
+import pytest
+
+from windrow.broker.inflight import MOST_AHEAD, InFlight
+from windrow.broker.keys import HANDED_ON, step_of, stored, unstored
+
+
+def value(text: str) -> bytes:
+    return stored(0, "q", text)
+
+
+def taking(slots: int, *texts: str) -> InFlight:
+    inflight = InFlight(slots)
+    inflight.take([value(text) for text in texts])
+    return inflight
+
+
+def test_no_more_is_delivered_than_there_are_slots() -> None:
+    """Slots bound what the pool holds; the rest waits, in the order in which it was taken."""
+    inflight = taking(2, "a", "b", "c")
+    assert [taken.message for taken in iter(lambda: inflight.next(1.0), None)] == [b"a", b"b"]
+    assert list(inflight.waiting) == [3]
+    inflight.say("F", 1, "e", "", now=1.1)
+    third = inflight.next(1.1)
+    assert third is not None
+    assert third.message == b"c"
+
+
+def test_nothing_is_taken_ahead_before_run_times_are_known_nor_of_long_tasks() -> None:
+    """What is taken ahead must start within 20 ms by the measured pace: nothing at first, nothing of long tasks."""
+    inflight = taking(2, "a")
+    assert (inflight.ahead, inflight.wanted) == (0, 1)
+    inflight.next(0.0)
+    inflight.say("F", 1, "e", "", now=0.002)
+    assert inflight.ahead == 20
+    inflight.take([value("b")])
+    inflight.next(1.0)
+    inflight.say("F", 2, "e", "", now=6.0)
+    assert inflight.ahead == 0
+
+
+def test_what_is_taken_ahead_is_bounded() -> None:
+    """However fast the tasks are, no more than `MOST_AHEAD` wait in one worker."""
+    inflight = taking(1, "a")
+    inflight.next(0.0)
+    inflight.say("F", 1, "e", "", now=1e-6)
+    assert inflight.ahead == MOST_AHEAD
+
+
+def test_waiting_messages_go_back_in_their_order() -> None:
+    """Handing back pushes the last one first, since each push to the tail is next in line."""
+    inflight = taking(1, "a", "b", "c")
+    inflight.next(0.0)
+    assert inflight.give_back_waiting() == 2
+    assert [op[:2] for op in inflight.batch()] == [("G", 3), ("G", 2)]
+    assert list(inflight.messages) == [1]
+
+
+def test_a_message_is_settled_once() -> None:
+    """The second end of the same message says nothing."""
+    inflight = taking(1, "a")
+    inflight.next(0.0)
+    inflight.say("F", 1, "first", "")
+    inflight.say("F", 1, "second", "")
+    assert inflight.batch() == [("F", 1, "first", "")]
+
+
+@pytest.mark.parametrize(
+    ("held", "again"),
+    [({1: value("a")}, [("F", 1, "e", "")]), ({}, [])],
+    ids=["the lost call was not carried out", "it was carried out"],
+)
+def test_after_a_lost_connection_each_end_is_said_once(held: dict[int, bytes], again: list[tuple]) -> None:
+    """The in-flight set itself says whether the lost call was carried out."""
+    inflight = taking(1, "a")
+    inflight.next(0.0)
+    inflight.say("F", 1, "e", "")
+    inflight.batch()
+    assert inflight.resumed(held) == []
+    assert inflight.batch() == again
+
+
+def test_what_a_lost_call_took_is_adopted() -> None:
+    """Messages that an unanswered call took are in the in-flight set; they are run, not forgotten."""
+    inflight = taking(2, "a")
+    inflight.next(0.0)
+    adopted = inflight.resumed({1: value("a"), 2: value("b"), 3: HANDED_ON})
+    assert [taken.message for taken in adopted] == [b"b"]
+    assert inflight.next_tag == 4
+    assert list(inflight.waiting) == [2]
+
+
+@pytest.mark.parametrize(("priority", "step"), [(None, 0), (0, 0), (2, 0), (3, 3), (5, 3), (8, 6), (9, 9), (255, 9)])
+def test_priorities_fall_into_kombus_steps(priority: int | None, step: int) -> None:
+    """The same priority goes to the same list as with kombu."""
+    assert step_of(priority) == step
+
+
+def test_a_stored_message_keeps_its_bytes() -> None:
+    """The form in which sets hold a message changes not one byte of it."""
+    message = b'{"a": [], "n": 12345678901234567890, "line": "x\\ny"}\n'
+    assert unstored(stored(6, "high priority", message)) == (6, "high priority", message)
