@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from windrow.broker.events import KINDS, Event
+from asyncpg.pgproto.pgproto import UUID as _QuickUUID  # a uuid.UUID that reads text five times as fast
+
+from windrow.broker.events import KINDS
 
 NAME: Final = 200
 """Characters kept of a queue's, task's, worker's or exception class's name, and of an id given by others."""
@@ -51,17 +53,21 @@ def moment(value: Any) -> datetime | None:
 
 def number(value: Any) -> float | None:
     """`value` as a finite float, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is not int:
         return None
     try:
-        made = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return made if math.isfinite(made) else None
 
 
 def count(value: Any) -> int:
     """`value` as an integer that fits a column, 0 when it is none."""
+    if type(value) is int:
+        return min(max(value, 0), _INT_MAX)
     made = number(value)
     return 0 if made is None else int(min(max(made, 0), _INT_MAX))
 
@@ -71,19 +77,19 @@ def uuid(value: Any) -> UUID | None:
     if not isinstance(value, str):
         return None
     try:
-        return UUID(value)
+        return _QuickUUID(value)  # type: ignore[no-any-return]  # asyncpg publishes no types
     except ValueError:
         return None
 
 
-def execution_id(event: Event, now: float) -> UUID | None:
-    """The event's execution id; None when it is no UUIDv7, or lies more than two days after `now` (seconds since 1970)."""
+def execution_id(event: Any, now: float) -> UUID | None:
+    """The execution that the event is about; None when the event can't be recorded at all.
+
+    It must be an object of a known kind, with a UUIDv7 that lies at most two days after `now` (seconds since 1970).
+    """
+    if not isinstance(event, dict) or event.get("k") not in KINDS:
+        return None
     made = uuid(event.get("id"))
-    if made is None or made.version != 7 or (made.int >> 80) / 1000 > now + _AHEAD_S:
+    if made is None or (made.int >> 76) & 0xF != 7 or (made.int >> 80) / 1000 > now + _AHEAD_S:
         return None
     return made
-
-
-def usable(event: Any, now: float) -> bool:
-    """Whether the event can be recorded at all: an object of a known kind with a usable execution id."""
-    return isinstance(event, dict) and event.get("k") in KINDS and execution_id(event, now) is not None

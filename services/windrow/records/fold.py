@@ -114,18 +114,17 @@ class Rows:
 
 
 def fold(
-    events: Iterable[Event],
+    events: Iterable[tuple[UUID, Event]],
     executions: Mapping[UUID, ExecutionRow],
     attempts: Mapping[tuple[UUID, UUID], AttemptRow],
 ) -> Rows:
-    """Apply `events` in order to what is on record; raises nothing for events that `clean.usable` accepts.
+    """Apply `events`, each with its execution's id, in order to what is on record; raises nothing, whatever they hold.
 
-    `executions` and `attempts` must hold every stored row that the events name; they are not changed for a caller who
-    wants to fold again only if fresh copies are passed.
+    `executions` and `attempts` must have every stored row that the events name; the rows in them are changed.
     """
     work = _Fold(executions, attempts)
-    for event in events:
-        work.apply(event)
+    for identity, event in events:
+        work.apply(identity, event)
     return work.rows
 
 
@@ -143,8 +142,7 @@ class _Fold:
             RECOVERED: self._ended,
         }
 
-    def apply(self, event: Event) -> None:
-        identity = UUID(event["id"])
+    def apply(self, identity: UUID, event: Event) -> None:
         row = self.rows.executions.get(identity) or self._executions.get(identity)
         if row is None:
             row = _skeleton(identity, event)

@@ -22,7 +22,7 @@ AHEAD_DAYS: Final = 3
 LOCK: Final = 0x77696E64726F77
 """The advisory lock ("windrow") under which tables are made, changed and dropped."""
 
-_CHANGING: Final = frozenset({"executions", "attempts", "messages"})
+_FILL: Final = {"executions": 50, "attempts": 70}
 
 
 def day_of(execution_id: UUID) -> date:
@@ -96,7 +96,7 @@ async def ensure(connection: AsyncConnection, now: datetime) -> list[date]:
 async def _make(connection: AsyncConnection, table: str, day: date) -> None:
     child = f"{SCHEMA}.{name(table, day)}"
     # Room in each page, so that a row's next version fits beside it and no index is touched.
-    storage = " WITH (fillfactor = 70)" if table in _CHANGING else ""
+    storage = f" WITH (fillfactor = {_FILL[table]})" if table in _FILL else ""
     await connection.execute(text(f"CREATE TABLE IF NOT EXISTS {child} (LIKE {SCHEMA}.{table} INCLUDING ALL){storage}"))
     lower, upper = lower_bound(day), lower_bound(day + timedelta(days=1))
     await connection.execute(

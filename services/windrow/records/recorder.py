@@ -23,6 +23,10 @@ _log = structlog.get_logger(__name__)
 Entry = tuple[str, list[Event]]
 """A stream entry: its id and its events."""
 
+_Named = tuple[UUID, Event]
+_Usable = tuple[str, list[_Named]]
+"""An entry whose events can be recorded, each with its execution's id."""
+
 BAD_DATA: Final = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -62,14 +66,22 @@ class Recorder:
         if not entries:
             return
         now = time.time()
-        bad = [(position, event) for position, events in entries for event in events if not clean.usable(event, now)]
-        if bad:
-            entries = [(position, [e for e in events if clean.usable(e, now)]) for position, events in entries]
-        await self._apply_usable(entries)
+        bad: list[tuple[str, Any]] = []
+        usable: list[_Usable] = []
+        for position, events in entries:
+            named: list[_Named] = []
+            for event in events:
+                identity = clean.execution_id(event, now)
+                if identity is None:
+                    bad.append((position, event))
+                else:
+                    named.append((identity, event))
+            usable.append((position, named))
+        await self._apply_usable(usable)
         for position, event in bad:
             self._drop(position, event, "it has no usable execution id, or a kind this release does not know")
 
-    async def _apply_usable(self, entries: Sequence[Entry]) -> None:
+    async def _apply_usable(self, entries: Sequence[_Usable]) -> None:
         async with self._connection() as connection:
             await self._ensure_days(entries)
             try:
@@ -83,7 +95,7 @@ class Recorder:
                 _log.warning("a batch holds what the database can't take; it is split", entries=len(entries), error=str(error))
                 await self._apply_bisected(connection, entries)
 
-    async def _apply_bisected(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+    async def _apply_bisected(self, connection: asyncpg.Connection, entries: Sequence[_Usable]) -> None:
         try:
             await self._apply(connection, entries)
         except BAD_DATA as error:
@@ -96,10 +108,10 @@ class Recorder:
             else:
                 position, events = entries[0]
                 await self._apply(connection, [(position, [])])
-                for event in events:
+                for _, event in events:
                     self._drop(position, event, str(error))
 
-    async def _apply_one_by_one(self, connection: asyncpg.Connection, entry: Entry) -> None:
+    async def _apply_one_by_one(self, connection: asyncpg.Connection, entry: _Usable) -> None:
         """The events of one entry, each under a savepoint, so that the position moves once with all that could be written."""
         position, events = entry
         async with connection.transaction():
@@ -109,10 +121,10 @@ class Recorder:
                         async with connection.transaction():
                             await self._write(connection, [event])
                     except BAD_DATA as error:
-                        self._drop(position, event, str(error))
+                        self._drop(position, event[1], str(error))
                 await self._move(connection, position)
 
-    async def _apply(self, connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+    async def _apply(self, connection: asyncpg.Connection, entries: Sequence[_Usable]) -> None:
         async with connection.transaction():
             await connection.execute(store.PLAN)
             position = await self._position(connection, lock=True)
@@ -122,11 +134,11 @@ class Recorder:
             await self._write(connection, [event for _, events in new for event in events])
             await self._move(connection, new[-1][0])
 
-    async def _write(self, connection: asyncpg.Connection, events: Sequence[Event]) -> None:
+    async def _write(self, connection: asyncpg.Connection, events: Sequence[_Named]) -> None:
         if not events:
             return
-        executions = await store.load_executions(connection, {UUID(event["id"]) for event in events})
-        stored = {UUID(event["id"]) for event in events if event.get("attempt")} & executions.keys()
+        executions = await store.load_executions(connection, {identity for identity, _ in events})
+        stored = {identity for identity, event in events if event.get("attempt")} & executions.keys()
         attempts = await store.load_attempts(connection, stored)
         rows = fold(events, executions, attempts)
         await store.save(connection, rows)
@@ -157,8 +169,8 @@ class Recorder:
         update = f"UPDATE {SCHEMA}.recorder_positions SET position = $2 WHERE stream = $1"  # noqa: S608
         await connection.execute(update, self._stream, position)
 
-    async def _ensure_days(self, entries: Sequence[Entry]) -> None:
-        ids = {UUID(event["id"]) for _, events in entries for event in events}
+    async def _ensure_days(self, entries: Sequence[_Usable]) -> None:
+        ids = {identity for _, events in entries for identity, _ in events}
         missing = store.by_day(ids).keys() - self._days
         if missing:
             async with self._engine.begin() as connection:

@@ -1,0 +1,185 @@
+"""What a batch of events makes of executions: the rules of the state machine and of the exact totals."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from windrow.broker.events import new_id
+from windrow.records.fold import AttemptRow, ExecutionRow, fold
+
+ID = new_id(1_700_000_000.0)
+A1, A2 = new_id(1_700_000_001.0), new_id(1_700_000_002.0)
+CALL = {"queue": "default", "task": "a.task"}
+
+
+def accepted(t=1_700_000_000.0, **more):
+    return {"k": "accepted", "id": ID, "t": t, **CALL, "task_id": "T", "tag": "g1", "retries": 0, "message": "m", **more}
+
+
+def started(attempt=A1, retries=0, t=1_700_000_001.0):
+    return {"k": "started", "id": ID, "t": t, **CALL, "attempt": attempt, "worker": "w", "retries": retries, "wait": 1.0}
+
+
+def ended(state, outcome=None, attempt=A1, t=1_700_000_003.0, retries=0, **more):
+    event = {"k": "ended", "id": ID, "t": t, **CALL, "attempt": attempt, "outcome": outcome, "state": state}
+    return event | {"worker": "w", "retries": retries, "run": 0.5, "wait": 1.0, "started": 1_700_000_002.0} | more
+
+
+def recovered(state, outcome="killed", attempt=A1, recoveries=1):
+    event = {"k": "recovered", "id": ID, "t": 1_700_000_009.0, "queue": "default", "worker": "w", "attempt": attempt}
+    return event | {"outcome": outcome, "recoveries": recoveries, "state": state, "reason": "worker died"}
+
+
+def moved(state, due=None):
+    return {"k": "moved", "id": ID, "t": 1_700_000_001.0, **CALL, "state": state, "due": due, "reason": "eta"}
+
+
+def run(*events, executions=None, attempts=None):
+    return fold([(UUID(event["id"]), event) for event in events], executions or {}, attempts or {})
+
+
+def one(rows):
+    (row,) = rows.executions.values()
+    return row
+
+
+FAILED = ended("failed", "failed", error="ValueError", message="no")
+RETRIED = ended("retrying", "retried", error="OSError", due=1_700_000_020.0)
+AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, message="m2")
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "attempts", "message"),
+    [
+        pytest.param([accepted()], "ready", 0, b"m", id="accepted"),
+        pytest.param([accepted(due=1_700_000_060.0)], "delayed", 0, b"m", id="accepted with a due time ahead"),
+        pytest.param([accepted(due=1_600_000_000.0)], "ready", 0, b"m", id="accepted with a due time that has passed"),
+        pytest.param([accepted(), started()], "running", 1, b"m", id="started"),
+        pytest.param([accepted(), ended("success", "success")], "success", 1, None, id="ended without started"),
+        pytest.param([accepted(), started(), FAILED], "failed", 1, None, id="failed"),
+        pytest.param([accepted(), started(), AGAIN], "retrying", 1, b"m2", id="a retry replaces the message"),
+        pytest.param([accepted(), started(), AGAIN, RETRIED], "retrying", 1, b"m2", id="retried is said after the retry"),
+        pytest.param([accepted(), started(), RETRIED, AGAIN], "retrying", 1, b"m2", id="retried is said before the retry"),
+        pytest.param(
+            [accepted(), started(), AGAIN, started(A2, 1), RETRIED], "running", 2, b"m2", id="the next attempt was quicker"
+        ),
+        pytest.param([accepted(), started(), ended("ready", "handed_back")], "ready", 1, b"m", id="handed back"),
+        pytest.param([accepted(), started(), recovered("ready")], "ready", 1, b"m", id="recovered"),
+        pytest.param([accepted(), recovered("ready", None, None)], "ready", 0, b"m", id="recovered before it started"),
+        pytest.param([accepted(), started(), recovered("lost")], "lost", 1, None, id="recovered once too often"),
+        pytest.param([accepted(), started(), AGAIN, started(A2, 1), recovered("ready", attempt=A2)], "ready", 2, b"m2",
+                     id="a retry's attempt is recovered"),
+        pytest.param([accepted(), moved("delayed", 1_700_000_050.0)], "delayed", 0, b"m", id="put back by a rate limit"),
+        pytest.param([accepted(), ended("expired", None, None)], "expired", 0, None, id="expired"),
+        pytest.param([accepted(), ended("cancelled", None, None)], "cancelled", 0, None, id="cancelled"),
+        pytest.param([ended("rejected", None, None, task_id="T", tag="g")], "rejected", 0, None, id="never accepted"),
+        pytest.param([started()], "running", 1, None, id="its acceptance was never heard of"),
+        pytest.param([accepted(), ended("success", "success"), FAILED], "success", 1, None, id="a final never changes"),
+        pytest.param([accepted(), FAILED, accepted(), started(A2)], "failed", 1, None, id="nothing follows a final"),
+        pytest.param([accepted(), FAILED, recovered("ready", attempt=A2)], "failed", 1, None, id="no recovery after a final"),
+        pytest.param([accepted(), accepted()], "ready", 0, b"m", id="accepted twice"),
+        pytest.param([accepted(), started(), accepted()], "running", 1, b"m", id="accepted again while it runs"),
+        pytest.param([accepted(), ended("unheard of", "success")], "ready", 0, b"m", id="a state of a later release"),
+    ],
+)  # fmt: skip
+def test_events_lead_to_states(events, state, attempts, message):
+    """Each state follows from the events; the message is kept until the final and no longer."""
+    rows = run(*events)
+    row = one(rows)
+    assert (row.state, row.attempts) == (state, attempts)
+    assert rows.messages.get(row.id, (None, None))[1] == message
+    assert (row.id in rows.finished) == (message is None and state != "running")
+
+
+@pytest.mark.parametrize(
+    ("events", "totals"),
+    [
+        ([accepted(), started()], {}),
+        ([accepted(), ended("success", "success")], {"attempts:": 1, "finished:success": 1}),
+        ([ended("success", "success")] * 3, {"attempts:": 1, "finished:success": 1}),
+        ([accepted(), FAILED, FAILED], {"attempts:": 1, "failures:ValueError": 1, "finished:failed": 1}),
+        (
+            [accepted(), started(), AGAIN, RETRIED, RETRIED, ended("success", "success", A2, retries=1)],
+            {"attempts:": 2, "retries:": 1, "failures:OSError": 1, "finished:success": 1},
+        ),
+        # The second attempt was over before the first one's worker had said "retried".
+        (
+            [accepted(), started(), AGAIN, ended("success", "success", A2, retries=1), RETRIED, RETRIED],
+            {"attempts:": 2, "retries:": 1, "failures:OSError": 1, "finished:success": 1},
+        ),
+        ([accepted(), started(), recovered("ready")], {"attempts:": 1, "failures:WorkerLost": 1}),
+        (
+            [accepted(), ended("timed_out", "timed_out")],
+            {"attempts:": 1, "failures:TimeLimitExceeded": 1, "finished:timed_out": 1},
+        ),
+        ([accepted(), ended("ready", "handed_back"), ended("ready", "handed_back")], {"attempts:": 1}),
+        ([accepted(), ended("success", "success"), ended("success", "success", A2)], {"attempts:": 1, "finished:success": 1}),
+    ],
+)
+@pytest.mark.parametrize("split", [False, True])
+def test_totals_count_what_really_happened_once(events, totals, split):
+    """An attempt counts when it first ends, a final once, whether the events come in one batch or in many."""
+    if split:
+        counted, executions, attempts = {}, {}, {}
+        for event in events:
+            rows = run(event, executions=executions, attempts=attempts)
+            executions |= rows.executions
+            attempts |= rows.attempts
+            for key, value in rows.totals.items():
+                counted[key] = counted.get(key, 0) + value
+    else:
+        counted = run(*events).totals
+    assert {f"{kind}:{label}": n for (kind, _, _, label), n in counted.items()} == totals
+    assert {key[1:3] for key in counted} <= {("default", "a.task")}
+
+
+def test_rejected_executions_are_counted_under_other():
+    """A rejected message's task name is the sender's word: it must not make series without bounds."""
+    rows = run(ended("rejected", None, None, task="x" * 50))
+    assert dict(rows.totals) == {("finished", "default", "other", "rejected"): 1}
+
+
+def test_an_attempt_tells_its_times_and_its_error():
+    """Wait and run time, worker, exception class, text and traceback are the attempt's."""
+    rows = run(accepted(), ended("failed", "failed", error="E", message="text", traceback="tb"))
+    (attempt,) = rows.attempts.values()
+    assert isinstance(attempt, AttemptRow)
+    assert (attempt.error, attempt.message, attempt.traceback) == ("E", "text", "tb")
+    assert (attempt.wait_s, attempt.run_s, attempt.worker) == (1.0, 0.5, "w")
+    assert attempt.started_at == datetime.fromtimestamp(1_700_000_002.0, UTC)
+    row = one(rows)
+    assert (row.error, row.error_message, row.wait_s, row.run_s) == ("E", "text", 1.0, 0.5)
+
+
+def test_a_success_after_a_failed_attempt_shows_no_error():
+    """The execution's error is that of its last attempt."""
+    row = one(run(accepted(), AGAIN, RETRIED, ended("success", "success", A2, retries=1, result="7")))
+    assert (row.state, row.error, row.result, row.settled) == ("success", None, "7", True)
+
+
+def test_a_final_on_record_never_changes():
+    """What is on record as final is not touched, whatever comes."""
+    stored = ExecutionRow(UUID(ID), "default", "a.task", None, "lost", tag="g1", stored=True)
+    rows = run(accepted(), started(), ended("success", "success"), recovered("ready"), executions={stored.id: stored})
+    assert not rows.executions
+    assert not rows.totals
+    assert not rows.attempts
+
+
+def test_values_that_a_database_refuses_are_made_fit():
+    """NUL, lone surrogates, endless texts, times out of any calendar: cut, replaced or left out, never an error."""
+    rows = run(
+        accepted(args="a\x00b\ud800", kwargs="k" * 5000, task_id="i" * 5000, due=1e300, expires=float("nan"), priority=10**30,
+                 message='{"x": "\ud800"}', root=5, redo_of="no uuid", queue=None),
+        ended("failed", "failed", message="\x00" * 9000, traceback="start" + "x" * 20_000 + "end", run=float("inf"), pid=-1,
+              recoveries="many", t="noon"),
+    )  # fmt: skip
+    row = one(rows)
+    assert row.args == "a\N{REPLACEMENT CHARACTER}b?"
+    assert len(row.kwargs) == 1024
+    assert row.due_at is row.expires_at is row.redo_of is row.finished_at is None
+    (attempt,) = rows.attempts.values()
+    assert attempt.traceback.endswith("end")
+    assert len(attempt.traceback) == 16_384
+    assert attempt.run_s is None
