@@ -123,6 +123,12 @@ class Channel(stock.Channel):
             return None
         return super()._basic_cancel(consumer_tag)
 
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
+        """Set how many messages the consumer may hold; with a taker: its slots (`control.pool_grow` and `pool_shrink`)."""
+        super().basic_qos(prefetch_size, prefetch_count, apply_global)
+        if self.taker is not None and prefetch_count > 0:
+            self.taker.inflight.slots = prefetch_count
+
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
         """Acknowledge; with a taker this ends the message's stay without an event."""
         if self.taker is not None and isinstance(delivery_tag, int):
