@@ -1,0 +1,29 @@
+"""The Windrow side: the same tasks on `windrow.install`, late acknowledgement, records and metrics on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+
+import windrow
+from benchmarks import counter, database_task
+from benchmarks.bare import QUEUE
+
+app = windrow.install(Celery("windrowed", broker=os.environ.get("REDIS_URL", "redis://localhost")))
+app.conf.update(task_default_queue=QUEUE, task_ignore_result=True)
+
+
+@app.task(name="bench.noop")
+def noop() -> None:
+    counter.tick()
+
+
+@app.task(name="bench.database")
+def database(execution_id: str | None = None, param1: str = "x", param2: int = 10) -> dict[str, Any]:
+    result = windrow.run_async(
+        database_task.execute(windrow.DatabaseSessionLocal, windrow.SchedulerRepository(), execution_id, param1, param2)
+    )
+    counter.tick()
+    return dict(result)
