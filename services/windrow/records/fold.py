@@ -219,23 +219,23 @@ class _Fold:
     def _ended(self, row: ExecutionRow, event: Event) -> None:
         final = row.state in states.FINALS
         identity = clean.uuid(event.get("attempt"))
+        outcome = event.get("outcome")
         earlier = event.get("retries") is not None and clean.count(event["retries"]) < row.retries
-        if final and not (identity and earlier):
+        if final and not (identity and (earlier or outcome == "retried")):
             return
-        state = event.get("state")
-        if state not in states.STATUS_IDS:
-            return
+        # Null, or a state of a later release: only the attempt's end is told.
+        state = event["state"] if event.get("state") in states.STATUS_IDS else None
         attempt = None
-        if identity and event.get("outcome"):
+        if identity and outcome:
             attempt = self._end_attempt(row, identity, event)
             if attempt is None and state not in states.FINALS:
                 return  # heard before
-        if final:
+        if final or (attempt is None and state is None):
             return
         self._settle(row, event, attempt)
         if state in states.FINALS:
             self._finish(row, event, state)
-        elif not earlier:
+        elif state is not None and not earlier:
             row.state = state
             row.due_at = clean.moment(event.get("due"))
         self._touch(row)
