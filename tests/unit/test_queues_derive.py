@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windrow.queues import Derived, EffectiveLimits, Limits, capped_sentence, derive, effective_limits, parse_specs
@@ -74,6 +74,7 @@ def test_a_short_hard_limit_leaves_half_to_clean_up() -> None:
 limits = st.one_of(st.none(), st.floats(min_value=0.001, max_value=1e6))
 
 
+@settings(deadline=None)
 @given(limits, limits, limits, limits)
 def test_no_limit_goes_beyond_the_queues(a: float | None, b: float | None, c: float | None, d: float | None) -> None:
     """Whatever is asked for, hard ≤ the queue's hard limit, and soft is before hard."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -119,6 +119,7 @@ def test_documents_and_lists(tmp_path: Path) -> None:
     assert str(SpecError.at(second, "spec.app", "spec.app must be importable")) == f"{file}:12: spec.app must be importable"
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=7 * 24 * 3600 * 1000))
 def test_durations_read_back(milliseconds: int) -> None:
     """Every duration that is written is read back the same."""

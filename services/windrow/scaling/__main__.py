@@ -35,9 +35,7 @@ def read_counts(path: Path, column: str) -> list[int]:
     with path.open(newline="", encoding="utf-8") as lines:
         rows = csv.DictReader(lines)
         if column not in (rows.fieldnames or ()):
-            raise ValueError(
-                f"{path}:1: the header must have a column {column!r}, not only {', '.join(rows.fieldnames or ())!r}"
-            )
+            raise ValueError(f"{path}:1: the header must have a column {column!r}, not only {', '.join(rows.fieldnames or ())}")
         counts = []
         for row in rows:
             try:

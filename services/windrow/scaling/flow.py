@@ -11,12 +11,20 @@ HALF_LIFE = 20.0
 
 @dataclass(frozen=True)
 class Flow:
-    """The last reading, and the arrival rate up to it (tasks a second; None until two readings could be compared)."""
+    """The last reading, and the flow up to it."""
 
     at: float
     held: int
     finished: int
-    rate: float | None = None
+    mean: float | None = None
+    """Tasks a second, a decaying mean in which errors of single intervals cancel out; None until two readings were compared."""
+    moved: bool = False
+    """Whether anything was finished since the reading before."""
+
+    @property
+    def rate(self) -> float | None:
+        """Arrivals a second of late; None when unknown."""
+        return None if self.mean is None else max(0.0, self.mean)
 
 
 def measured(before: Flow | None, at: float, held: int, finished: int) -> Flow:
@@ -24,14 +32,16 @@ def measured(before: Flow | None, at: float, held: int, finished: int) -> Flow:
 
     `held` is ready + delayed + in flight; `finished` counts attempts that ended on live workers. Where it fell, a worker has
     left with its count and the interval says nothing; a retry counts as an arrival, which is what it is to the workers.
+    Workers report `finished` every other second, so one interval may well come out negative and the next too large.
     """
-    if before is None or at <= before.at:
-        return Flow(at, held, finished, None if before is None else before.rate)
-    if finished < before.finished:
-        return Flow(at, held, finished, before.rate)
+    if before is None:
+        return Flow(at, held, finished)
+    if at <= before.at or finished < before.finished:
+        return Flow(at, held, finished, before.mean)
     seconds = at - before.at
-    arrived = max(0, held - before.held + finished - before.finished)
-    if before.rate is None:
-        return Flow(at, held, finished, arrived / seconds)
+    rate = (held - before.held + finished - before.finished) / seconds
+    moved = finished > before.finished
+    if before.mean is None:
+        return Flow(at, held, finished, rate, moved)
     weight = 1 - math.exp2(-seconds / HALF_LIFE)
-    return Flow(at, held, finished, before.rate + weight * (arrived / seconds - before.rate))
+    return Flow(at, held, finished, before.mean + weight * (rate - before.mean), moved)

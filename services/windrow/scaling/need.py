@@ -30,8 +30,11 @@ class Need:
     sentence: str
 
 
-def need(derived: Derived, wait_target: float, seen: Observation) -> Need:
-    """The workers a readable, unpaused queue asks for; `wait_target` in seconds. At least one while anything is left to do."""
+def need(derived: Derived, wait_target: float, seen: Observation, *, passing: bool = False) -> Need:
+    """The workers a readable, unpaused queue asks for; `wait_target` in seconds. At least one while anything is left to do.
+
+    `passing` says that tasks were finished since the last reading: a queue of quick tasks looks empty nearly every time.
+    """
     running = min(seen.in_flight, sum(worker.busy for worker in seen.workers if worker.occupied))
     # Taken ahead is in flight, but waits for a slot as a ready task does: counted as running, it would ask for the very workers
     # that would take ahead again.
@@ -40,6 +43,8 @@ def need(derived: Derived, wait_target: float, seen: Observation) -> Need:
     if waiting + running == 0:
         if seen.due_soon:
             return Need(1, Reason.DUE_SOON, f"{seen.due_soon} delayed tasks are due soon")
+        if passing and seen.serving:
+            return Need(1, Reason.PASSING, "nothing is held, but tasks came and went")
         return Need(0, Reason.IDLE, "nothing is ready, in flight or due soon")
 
     slots, reason, why = _slots(running, waiting, wait_target, seen)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from windrow.queues.derive import derive
 from windrow.queues.model import QueueWorker
 from windrow.queues.quantities import format_duration
+from windrow.scaling.flow import Flow, measured
 from windrow.scaling.need import Need, flow_replicas, need
 from windrow.scaling.reasons import Reason
 from windrow.scaling.state import Decision, History, Observation
@@ -21,12 +22,15 @@ def decide(spec: QueueWorker, observation: Observation, history: History) -> tup
         decision = _blind(spec, observation, history)
         return decision, replace(history, since=None, needs=(), replicas=decision.replicas)
 
-    if observation.mean_run is None and history.mean_run is not None:
-        observation = replace(observation, mean_run=history.mean_run)
+    stale = observation.at == history.at
+    flow = history.flow
+    if observation.finished is not None and not stale:
+        held = observation.ready + observation.delayed + observation.in_flight
+        flow = measured(flow, observation.at, held, observation.finished)
+    observation = _with_what_is_known(observation, history, flow)
     pinned = observation.pinned if observation.pinned is not None else spec.spec.replicas
     paused = spec.spec.paused or observation.paused
-    wanted = _paused_need(spec, observation) if paused else _need(spec, observation)
-    stale = observation.at == history.at
+    wanted = _paused_need(spec, observation) if paused else _need(spec, observation, flow)
     if not stale:
         history = _remember(history, observation.at, wanted.replicas, spec.spec.scaling.scale_down_window)
     if pinned is not None:
@@ -34,13 +38,27 @@ def decide(spec: QueueWorker, observation: Observation, history: History) -> tup
     else:
         decision = _bounded(spec, _lowered_with_care(spec, observation, history, wanted, stale=stale))
     history = replace(
-        history, replicas=decision.replicas, mean_run=observation.mean_run, pinned=observation.pinned, paused=observation.paused
+        history,
+        replicas=decision.replicas,
+        mean_run=observation.mean_run,
+        flow=flow,
+        pinned=observation.pinned,
+        paused=observation.paused,
     )
     return decision, history
 
 
-def _need(spec: QueueWorker, observation: Observation) -> Need:
-    wanted = need(derive(spec), spec.spec.scaling.wait_target, observation)
+def _with_what_is_known(observation: Observation, history: History, flow: Flow | None) -> Observation:
+    if observation.mean_run is None and history.mean_run is not None:
+        observation = replace(observation, mean_run=history.mean_run)
+    if observation.arrival_rate is None and flow is not None and flow.rate is not None:
+        observation = replace(observation, arrival_rate=flow.rate)
+    return observation
+
+
+def _need(spec: QueueWorker, observation: Observation, flow: Flow | None) -> Need:
+    passing = flow is not None and flow.moved
+    wanted = need(derive(spec), spec.spec.scaling.wait_target, observation, passing=passing)
     return _with_busy_floor(wanted, observation)
 
 

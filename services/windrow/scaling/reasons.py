@@ -25,6 +25,7 @@ class Reason(StrEnum):
     WAIT_TARGET = "wait_target", "Many are ready: the slots with which the oldest of them starts within waitTarget."
     NO_HISTORY = "no_history", "No run time was measured yet: one slot for each ready task."
     DUE_SOON = "due_soon", "Nothing is ready or running, but a delayed task is due soon: one worker waits for it."
+    PASSING = "passing", "Nothing is held at the moment of reading, but tasks came and went since the last one."
     RATE_LIMITED = "rate_limited", "More are ready than the queue's rate limit lets start: what it holds back is not need."
     BUSY_FLOOR = "busy_floor", "The tasks would fit on fewer workers, but so many are busy."
     STEADY_FLOW = "steady_flow", "With fewer workers, the tasks that keep arriving would fill more than 85 % of their time."

@@ -14,7 +14,6 @@ from math import ceil, exp2
 
 from windrow.queues.model import QueueWorker
 from windrow.scaling.choice import choose_victims, choose_withdrawals
-from windrow.scaling.flow import Flow, measured
 from windrow.scaling.policy import decide
 from windrow.scaling.reasons import Reason
 from windrow.scaling.state import History, Observation, WorkerState
@@ -80,7 +79,6 @@ class _Queue:
         self.finished = 0
         self.busy_seconds = 0.0
         self.made = 0
-        self.flow: Flow | None = None
 
     def run_until(self, now: float) -> None:
         """Start what can start before `now`, oldest first, then measure what has ended by then."""
@@ -108,7 +106,6 @@ class _Queue:
     def observe(self, now: float) -> Observation:
         workers = tuple(worker.seen(now) for worker in self.workers.values())
         in_flight = sum(worker.taken for worker in workers)
-        self.flow = measured(self.flow, now, len(self.arrived) + in_flight, self.finished)
         return Observation(
             at=now,
             ready=len(self.arrived),
@@ -116,7 +113,7 @@ class _Queue:
             oldest_age=now - self.arrived[0] if self.arrived else None,
             workers=workers,
             mean_run=self.mean_run,
-            arrival_rate=self.flow.rate,
+            finished=self.finished,
         )
 
     def obey(self, seen: Observation, replicas: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from windrow.scaling.flow import Flow
 from windrow.scaling.reasons import Reason
 
 WorkerStage = Literal["starting", "ready", "asked", "drained", "gone"]
@@ -53,7 +54,9 @@ class Observation:
     mean_run: float | None = None
     """Mean run time of late."""
     arrival_rate: float | None = None
-    """Tasks accepted a second of late."""
+    """Tasks accepted a second of late; measured from `finished` when left out."""
+    finished: int | None = None
+    """Attempts that ended on the workers that live now, since each of them started."""
     paused: bool = False
     pinned: int | None = None
 
@@ -77,6 +80,8 @@ class History:
     """What was decided last."""
     mean_run: float | None = None
     """The last mean run time: it outlives the workers that measured it, so the next burst is not met with ignorance."""
+    flow: Flow | None = None
+    """The arrivals so far."""
     pinned: int | None = None
     paused: bool = False
 
