@@ -20,7 +20,7 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry, queue: str, slots: int) -> None:
         # A worker's registry holds nothing but these; `_created` would double its series.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left this one without types
+        disable_created_metrics()
         self._registry = registry
         self._queue = queue
         self._slots = slots
@@ -41,6 +41,7 @@ class WorkerMetrics:
         self._served: tuple[WSGIServer, Thread] | None = None
         self.slots(0)
         self.known([OTHER])
+        self._errors[(OTHER, OTHER)] = self._failures.labels(queue, OTHER, OTHER)
 
     def known(self, tasks: Iterable[str]) -> None:
         """Give each task its series at zero before its first event."""

@@ -165,6 +165,8 @@ class _Fold:
         if known and (retries < row.retries or (retries == row.retries and tag == row.tag)):
             return
         _identify(row, event)
+        # A task's counters stand at zero from its first acceptance on, so that a scrape may see them before they grow.
+        self.rows.totals[(ATTEMPTS, row.queue, row.task, "")] += 0
         at = clean.moment(event.get("t"))
         if not known and not row.stored and not retries:
             row.accepted_at = at or row.accepted_at

@@ -1,0 +1,174 @@
+"""Reading the records: for the API, the command line and reports. Each function takes a connection or a session.
+
+Rows come as dictionaries with the column's names, `state` in place of `status_id`. All raise what the database raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from sqlalchemy import Executable, Result, func, or_, select
+from sqlalchemy.engine import RowMapping
+
+from windrow.records import states
+from windrow.records.tables import Attempt, Execution, ExecutionReport, Message, Total
+
+Row = dict[str, Any]
+
+LIMIT: Final = 1_000
+"""Most rows that one call lists."""
+
+_executions = Execution.__table__
+_attempts = Attempt.__table__
+_reports = ExecutionReport.__table__
+_messages = Message.__table__
+_totals = Total.__table__
+
+
+class Connection(Protocol):
+    """What can run a statement: SQLAlchemy's AsyncConnection, or its AsyncSession."""
+
+    async def execute(self, statement: Executable, /) -> Result[Any]:
+        """Run one statement."""
+
+
+async def list_executions(
+    connection: Connection,
+    *,
+    queue: str | None = None,
+    state: str | None = None,
+    task: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[Row]:
+    """The newest executions first; `state` is a code of `states`, `since` a time of acceptance.
+
+    Raises ValueError for a state that there is none of.
+    """
+    statement = select(_executions).order_by(_executions.c.id.desc()).limit(max(0, min(limit, LIMIT)))
+    if queue is not None:
+        statement = statement.where(_executions.c.queue == queue)
+    if task is not None:
+        statement = statement.where(_executions.c.task == task)
+    if state is not None:
+        statement = statement.where(_executions.c.status_id == status_id(state))
+    if since is not None:
+        statement = statement.where(_executions.c.id >= lowest_id(since))
+    return [_with_state(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def get_execution(connection: Connection, name: str) -> Row | None:
+    """The execution whose id, else the newest whose `execution_id` argument or Celery task id, is `name`; None if none is."""
+    matches = or_(_executions.c.external_id == name, _executions.c.task_id == name)
+    try:
+        identity = UUID(name)
+    except ValueError:
+        pass
+    else:
+        row = (await connection.execute(select(_executions).where(_executions.c.id == identity))).mappings().first()
+        if row is not None:
+            return _with_state(row)
+    statement = select(_executions).where(matches).order_by(_executions.c.id.desc()).limit(1)
+    row = (await connection.execute(statement)).mappings().first()
+    return None if row is None else _with_state(row)
+
+
+async def attempts(connection: Connection, execution_id: UUID) -> list[Row]:
+    """An execution's attempts, the first first."""
+    statement = select(_attempts).where(_attempts.c.execution_id == execution_id).order_by(_attempts.c.id)
+    return [dict(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def reports(connection: Connection, execution_id: UUID) -> list[Row]:
+    """What an execution's attempts reported about themselves, the first first."""
+    statement = select(_reports).where(_reports.c.execution_id == execution_id).order_by(_reports.c.reported_at)
+    return [_with_state(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def message(connection: Connection, execution_id: UUID) -> bytes | None:
+    """The kept message of an execution that has no final state; None when there is none (any more)."""
+    statement = select(_messages.c.body).where(_messages.c.execution_id == execution_id)
+    found: bytes | None = (await connection.execute(statement)).scalar()
+    return found
+
+
+async def counts_by_state(
+    connection: Connection, *, queue: str | None = None, since: datetime | None = None
+) -> dict[str, dict[str, int]]:
+    """How many executions of each queue are in each state, by queue, then state code; queues without any are left out."""
+    statement = select(_executions.c.queue, _executions.c.status_id, func.count()).group_by(
+        _executions.c.queue, _executions.c.status_id
+    )
+    if queue is not None:
+        statement = statement.where(_executions.c.queue == queue)
+    if since is not None:
+        statement = statement.where(_executions.c.id >= lowest_id(since))
+    counts: dict[str, dict[str, int]] = {}
+    for row in await connection.execute(statement):
+        counts.setdefault(row[0], {})[states.CODES[row[1]]] = row[2]
+    return counts
+
+
+async def totals(connection: Connection) -> list[tuple[str, str, str, str, int]]:
+    """Every exact counter: kind, queue, task, label, value."""
+    columns = (_totals.c.kind, _totals.c.queue, _totals.c.task, _totals.c.label, _totals.c.value)
+    found = await connection.execute(select(*columns).order_by(*columns[:4]))
+    return [(row.kind, row.queue, row.task, row.label, row.value) for row in found]
+
+
+async def last_errors(connection: Connection, *, since: datetime, queue: str | None = None, limit: int = 5) -> list[Row]:
+    """The newest attempts since `since` that ended with an error: when, queue, task, execution, error and its text."""
+    c = _attempts.c
+    statement = (
+        select(c.ended_at, c.queue, c.task, c.execution_id, c.outcome, c.error, c.message)
+        .where(c.execution_id >= lowest_id(since), c.error.is_not(None))
+        .order_by(c.execution_id.desc(), c.id.desc())
+        .limit(max(0, min(limit, LIMIT)))
+    )
+    if queue is not None:
+        statement = statement.where(c.queue == queue)
+    return [dict(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def waits(
+    connection: Connection, quantiles: Sequence[float] = (0.5, 0.95), *, since: datetime | None = None
+) -> dict[str, list[float]]:
+    """By queue, the quantiles of how long executions waited, ready, for their first start (seconds)."""
+    c = _executions.c
+    wanted = [func.percentile_cont(quantile).within_group(c.wait_s) for quantile in quantiles]
+    statement = select(c.queue, *wanted).where(c.wait_s.is_not(None)).group_by(c.queue)
+    if since is not None:
+        statement = statement.where(c.id >= lowest_id(since))
+    found = (await connection.execute(statement)).all()
+    return {row[0]: [float(row[index]) for index in range(1, len(quantiles) + 1)] for row in found}
+
+
+async def unfinished(connection: Connection, *, since: datetime | None = None) -> int:
+    """How many executions have no final state."""
+    statement = select(func.count()).select_from(_executions).where(_executions.c.status_id.not_in(states.FINAL_IDS))
+    if since is not None:
+        statement = statement.where(_executions.c.id >= lowest_id(since))
+    return int((await connection.execute(statement)).scalar_one())
+
+
+def status_id(state: str) -> int:
+    """The id of a state's code; raises ValueError, naming all codes, when there is no such state."""
+    try:
+        return states.STATUS_IDS[state]
+    except KeyError:
+        raise ValueError(f"state must be one of {', '.join(states.STATUS_IDS)}, not {state!r}") from None
+
+
+def lowest_id(moment: datetime) -> UUID:
+    """The smallest execution id of a moment, for reading only the partitions from there on."""
+    return UUID(int=max(0, int(moment.astimezone(UTC).timestamp() * 1000)) << 80)
+
+
+def _with_state(row: RowMapping | Mapping[str, Any]) -> Row:
+    made = dict(row)
+    status = made.pop("status_id")
+    made["state"] = states.CODES.get(status) if status is not None else None
+    return made
