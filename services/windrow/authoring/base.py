@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
 from windrow.authoring import progress
 from windrow.authoring.bodies import body_of
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
+from windrow.authoring.redaction import redacted
 
 EXTERNAL_HEADER = "windrow_external"
 _CELERYS_REQUEST = "celery.worker.request:Request"
@@ -25,6 +26,9 @@ class TaskMixin:
     execution_id_parameter: ExecutionIdParameter | None = None
     """Where the signature takes `execution_id`, if it does."""
 
+    redact: bool | str | Iterable[str] = ()
+    """Arguments that must not be on record: their names, or True for all of them and the result."""
+
     app: Any
     request: Any
 
@@ -38,6 +42,8 @@ class TaskMixin:
             elif parameter.required and parameter.absent(args or (), kwargs or {}):
                 # Celery checks the call against the signature; the worker fills in the id of the record.
                 kwargs = {**(kwargs or {}), EXECUTION_ID: None}
+        if self.redact:
+            redacted(self, args or (), kwargs or {}, options)
         return super().apply_async(args, kwargs, *rest, **options)  # type: ignore[misc]
 
     def _note_external(self, given: Any, options: dict[str, Any]) -> None:

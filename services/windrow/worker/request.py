@@ -43,7 +43,7 @@ class Reporting(stock.Request):
         now = time.time()
         if not isinstance(header, dict) or "id" not in header:
             header = {"v": events.VERSION, "id": events.new_id(now), "t": now}
-            self.session.accept_stock(self.taken, message._raw, header)
+            self.session.accept_stock(self.taken, message._raw, header, bool(getattr(self.task, "redact", False)))
         self.execution: str = header["id"]
         self.attempt = events.new_id(now)
         self._ready_at = max(float(header.get("t") or now), self._eta.timestamp() if self._eta else 0.0)
@@ -96,7 +96,8 @@ class Reporting(stock.Request):
             super().on_success(failed__retval__runtime, **kwargs)
             return
         task_ready(self, successful=True)
-        self._settle(ended_event(self, "success", "success", run=runtime, result=retval))
+        shown = "***" if getattr(self.task, "redact", False) is True else retval
+        self._settle(ended_event(self, "success", "success", run=runtime, result=shown))
         self.send_event("task-succeeded", result=retval, runtime=runtime)
 
     def on_retry(self, exc_info: Any) -> None:
@@ -125,6 +126,7 @@ class Reporting(stock.Request):
         super().on_timeout(soft, timeout)
         if not soft:
             self.acknowledge()
+            self.session.child_killed()
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The body raised, or its process died."""

@@ -40,6 +40,10 @@ COALESCE_SECONDS = 0.02
 """A start is told after this long; an attempt that has ended by then is told once, as ended."""
 
 
+REPLACE_SECONDS = (0.01, 0.1, 0.3, 0.6)
+"""When the pool is asked to replace a child that was killed: the kernel takes a moment to end it."""
+
+
 def worker_id(queue: str) -> str:
     """A new worker id: `<queue>/<host>/<pid>/<8 random letters>`."""
     letters = "".join(SystemRandom().choices(string.ascii_lowercase, k=8))
@@ -134,8 +138,13 @@ class Session:
         if self.taker is not None:
             self.taker.say(*operation)
 
-    def accept_stock(self, taken: Taken, raw: dict[str, Any], header: dict[str, Any]) -> None:
-        """Put a stock producer's message on record, and its new header into the in-flight set, in one step."""
+    def accept_stock(self, taken: Taken, raw: dict[str, Any], header: dict[str, Any], redact: bool) -> None:
+        """Put a stock producer's message on record, and its new header into the in-flight set, in one step.
+
+        With `redact` (the producer did not know the task's option) neither the arguments nor the message are.
+        """
+        if redact:
+            raw["headers"].update(argsrepr="***", kwargsrepr="***", windrow_keep=False)
         event = accepted(header["id"], raw["headers"], raw["properties"], taken.queue, header["t"])
         keep = raw["headers"].get("windrow_keep", True) and len(taken.message) <= MOST_MESSAGE
         event["message"] = taken.message.decode("utf-8", "replace") if keep else None
@@ -192,6 +201,16 @@ class Session:
         self.say(
             "K", request.taken.tag, request.execution, most, events.encode(back)[:-1], events.encode(lost)[:-1]
         )  # fmt: skip
+
+    def child_killed(self) -> None:
+        """A child was killed at its hard limit: have the pool replace it now. Celery's pool looks every 5 s."""
+        for delay in REPLACE_SECONDS:
+            self._hub.call_later(delay, self._replace_children)
+
+    def _replace_children(self) -> None:
+        pool = getattr(self.pool, "_pool", None)
+        if pool is not None:
+            pool.maintain_pool()
 
     def _left(self, request: Reporting, event: events.Event) -> None:
         tag = request.taken.tag
