@@ -158,16 +158,12 @@ def test_down_to_the_highest_need_of_the_window() -> None:
     assert (decisions[180].replicas, decisions[180].reason) == (2, Reason.COUNTED)
 
 
-def test_a_worker_that_died_meanwhile_is_not_replaced_unless_needed() -> None:
+@pytest.mark.parametrize("seen_for", [1, 130])
+def test_a_worker_that_died_meanwhile_is_not_replaced_unless_needed(seen_for: int) -> None:
     """The window keeps workers, it does not start any."""
-    decisions = follow(
-        DEFAULT,
-        [
-            Observation(0, ready=10, mean_run=5.0, workers=workers(5)),
-            Observation(1, ready=2, mean_run=5.0, workers=workers(3)),
-        ],
-    )
-    assert decisions[1].replicas == 3
+    before = [Observation(t, ready=10, mean_run=5.0, workers=workers(5)) for t in range(seen_for)]
+    decisions = follow(DEFAULT, [*before, Observation(seen_for, ready=2, mean_run=5.0, workers=workers(3))])
+    assert decisions[-1].replicas == 3
 
 
 def test_unreadable_holds_and_starts_the_window_anew() -> None:
