@@ -69,8 +69,8 @@ def test_celerys_request_settles_through_two_methods() -> None:
 
 def test_the_consumer_is_made_by_name_and_closes_with_on_close() -> None:
     """The worker takes its consumer class from the configuration; a lost connection ends in `on_close`."""
-    assert "consumer_cls" in source(components.Consumer)
-    assert "consumer_cls" in source(worker.WorkController)
+    assert "w.consumer_cls" in source(components)
+    assert "either('worker_consumer', consumer_cls)" in source(worker)
     assert "reserved_requests.clear()" in source(consumer.Consumer.on_close)
 
 
