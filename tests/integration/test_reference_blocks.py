@@ -50,7 +50,7 @@ def test_the_basic_task_reports_its_success(windrow_execution: Callable[..., Any
 
 
 def test_the_basic_task_reports_each_failed_attempt_and_retries(windrow_execution: Callable[..., Any]) -> None:
-    """Basic Task Structure: each attempt writes its own `failed`; the execution is `retrying` until Celery's outcome is final."""
+    """Basic Task Structure: each attempt writes its own `failed`; the execution is `retrying` until Celery has done."""
     result = mymodule.my_task.delay(param1="unreachable")
     record = windrow_execution(result, until=was_retried)
     report = record.reports[0]
@@ -131,7 +131,7 @@ def test_each_task_runs_on_its_queue(windrow_worker: Callable[..., Any], windrow
 
 
 def test_canvases_go_on_to_their_end(app: Any, windrow_execution: Callable[..., Any]) -> None:
-    """Chained Tasks: the block as printed; a chain hands results on, a group runs side by side, a chord's body gets them all."""
+    """Chained Tasks: the block as printed; a chain hands results on, a group runs side by side, a chord joins them."""
     names = {name: getattr(chained, name) for name in ("task1", "task2", "task3", "aggregate_results")}
     names.update(arg1=1, item1=1, item2=2, item3=3, items=[1, 2, 3])
     block = ast.parse(changed(printed()["Chained Tasks"]))

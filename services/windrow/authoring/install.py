@@ -19,6 +19,7 @@ from windrow.settings import Settings
 A = TypeVar("A")
 
 _INSTALLED = "_windrow_configure"
+_PROXYS_MAKER = "_Proxy__local"
 _STOCK_CONTROL = "celery.app.control:Control"
 
 
@@ -49,7 +50,9 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
     if first:
         hand_results_past_execution_id()
         use_result_backend(celery)
-        celery._task_from_fun = _making(celery, celery._task_from_fun)
+        make = celery._task_from_fun
+        celery._task_from_fun = _making(celery, make)
+        _redirect_pending(celery, make)
         celery.register_task = _registering(celery.register_task)
         celery.send_task = bounded_send_task(celery, celery.send_task)
         if celery.control_cls == _STOCK_CONTROL:
@@ -58,6 +61,13 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
         for task in list(celery._tasks.values()):
             adopt(task)
     return app
+
+
+def _redirect_pending(app: Any, make: Callable[..., Any]) -> None:
+    """Tasks that were decorated and not made yet hold Celery's own maker: they get the app's new one."""
+    for proxy in app._pending:
+        if object.__getattribute__(proxy, _PROXYS_MAKER) == make:
+            object.__setattr__(proxy, _PROXYS_MAKER, app._task_from_fun)
 
 
 def _making(app: Any, make: Callable[..., Any]) -> Callable[..., Any]:
