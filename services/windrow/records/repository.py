@@ -99,16 +99,15 @@ async def counts_by_state(
     connection: Connection, *, queue: str | None = None, since: datetime | None = None
 ) -> dict[str, dict[str, int]]:
     """How many executions of each queue are in each state, by queue, then state code; queues without any are left out."""
-    statement = select(_executions.c.queue, _executions.c.status_id, func.count()).group_by(
-        _executions.c.queue, _executions.c.status_id
-    )
+    c = _executions.c
+    statement = select(c.queue, c.status_id, func.count().label("number")).group_by(c.queue, c.status_id)
     if queue is not None:
         statement = statement.where(_executions.c.queue == queue)
     if since is not None:
         statement = statement.where(_executions.c.id >= lowest_id(since))
     counts: dict[str, dict[str, int]] = {}
     for row in await connection.execute(statement):
-        counts.setdefault(row[0], {})[states.CODES[row[1]]] = row[2]
+        counts.setdefault(row.queue, {})[states.CODES[row.status_id]] = row.number
     return counts
 
 

@@ -1,0 +1,68 @@
+"""The leader's duties once a second, in a thread: hold the lead, recover, send due tasks on. No database is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from windrow.broker import delayed
+from windrow.broker.leader import Leadership
+from windrow.broker.recovery import Recovery
+from windrow.server.platform import REDIS_AWAY, Platform, pause
+
+_log = structlog.get_logger(__name__)
+
+TICK_S: Final = 1.0
+
+
+async def lead(platform: Platform, token: str) -> None:
+    """Hold the lead, or wait for it, until the platform stops; then let another server lead at once."""
+    leadership = Leadership(platform.client, token)
+    duties = Duties(platform)
+    due = time.monotonic()
+    while not platform.stop.is_set():
+        try:
+            leads = await asyncio.to_thread(leadership.hold)
+            _note_lead(platform, leads)
+            if leads:
+                await asyncio.to_thread(duties.tick)
+            if platform.redis_away is not None:
+                _log.info("Redis is back")
+                platform.redis_away = None
+        except REDIS_AWAY as error:
+            if platform.redis_away is None:
+                _log.warning("Redis is away; trying again", error=str(error))
+            platform.redis_away = str(error) or type(error).__name__
+        due = max(due + TICK_S, time.monotonic())
+        await pause(platform.stop, due - time.monotonic())
+    if platform.leading.is_set():
+        platform.lead(False)
+        try:
+            await asyncio.to_thread(leadership.resign)
+        except REDIS_AWAY as error:
+            _log.warning("could not resign; another server leads when the lease has run out", error=str(error))
+
+
+class Duties:
+    """What only the leader does in Redis."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._recovery = Recovery(platform.client, platform.max_recoveries)
+
+    def tick(self) -> None:
+        """Give back what dead workers held, and send due tasks to their queues. Raises redis.RedisError; blocks."""
+        self._recovery.tick(time.monotonic())
+        delayed.promote(self._platform.client, self._platform.queues(), time.time())
+
+
+def _note_lead(platform: Platform, leads: bool) -> None:
+    if leads and not platform.leading.is_set():
+        _log.info("this server leads")
+        platform.lead(True)
+    elif not leads and platform.leading.is_set():
+        _log.warning("another server leads now")
+        platform.lead(False)
