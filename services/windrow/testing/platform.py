@@ -28,7 +28,10 @@ class Platform:
         """`folder` holds all they keep, and their logs."""
         self.folder = folder
         self._redis = EmbeddedRedis(folder)
-        self._postgres = EmbeddedPostgres(folder)
+        # These databases live for one test session: they need not survive the loss of power.
+        self._postgres = EmbeddedPostgres(
+            folder, settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        )
         self._server: subprocess.Popen[bytes] | None = None
         self._undo = contextlib.ExitStack()
 
