@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,6 @@ import pytest
 import redis
 
 from windrow.local.servers import EmbeddedPostgres, EmbeddedRedis
-
-sys.path.insert(0, str(Path(__file__).parent))  # `from waiting import wait_until`
 
 _numbers = itertools.count(1)
 

@@ -15,8 +15,8 @@ import asyncpg
 import psutil
 import pytest
 import redis
-from waiting import wait_until
 
+from tests.waiting import wait_until
 from windrow.local.folders import StateInUse
 from windrow.local.processes import Identity
 from windrow.local.servers import EmbeddedPostgres, EmbeddedRedis, ServerFailed, unprivileged

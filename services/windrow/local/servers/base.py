@@ -40,6 +40,7 @@ class EmbeddedServer(ABC):
         self._file = self.state_dir / f"{self.name}.json"
         self._lock = FolderLock(self.state_dir / f"{self.name}.lock")
         self._process: subprocess.Popen[bytes] | None = None
+        self._preparation: subprocess.Popen[bytes] | None = None
         self._known: dict[str, Any] = {}
 
     @property
@@ -78,8 +79,9 @@ class EmbeddedServer(ABC):
             if leftover is not None:
                 stop_leftover(leftover, self.stop_signals)
             self._known.setdefault("password", secrets.token_urlsafe(24))
-            self._prepare()
-            self._spawn(_free_port(self._known.get("port")))
+            self._preparation = self._prepare()
+            if self._preparation is None:
+                self._spawn(_free_port(self._known.get("port")))
         except BaseException:
             self.stop()
             raise
@@ -89,6 +91,12 @@ class EmbeddedServer(ABC):
         deadline = time.monotonic() + timeout
         attempts = 1
         try:
+            if self._preparation is not None:
+                if self._preparation.wait() != 0:
+                    raise ServerFailed(f"the embedded {self.name} must be prepared, and was not: {self._said()}")
+                self._preparation = None
+                self._prepared()
+                self._spawn(_free_port(self._known.get("port")))
             while not self._answers():
                 process = self._process
                 if process is None:
@@ -96,8 +104,7 @@ class EmbeddedServer(ABC):
                 if process.poll() is not None:
                     if attempts == _LAUNCH_ATTEMPTS or not self._port_was_taken():
                         raise ServerFailed(
-                            f"the embedded {self.name} must start, and ended with code {process.returncode}: "
-                            f"{log_tail(self.log)}; its log is {str(self.log)!r}"
+                            f"the embedded {self.name} must start, and ended with code {process.returncode}: {self._said()}"
                         )
                     attempts += 1
                     self._spawn(_free_port(None))
@@ -109,8 +116,18 @@ class EmbeddedServer(ABC):
             raise
         return self.url
 
+    def revive(self) -> bool:
+        """Launch it again if it has ended by itself, on the port it had; says whether it had. Doesn't wait for its answer."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._spawn(_free_port(self.port))
+        return True
+
     def stop(self) -> None:
         """Stop it in an orderly way, everything written; does nothing when it doesn't run."""
+        if self._preparation is not None:
+            stop(self._preparation, ())
+            self._preparation = None
         if self._process is not None:
             stop(self._process, self.stop_signals)
             self._process = None
@@ -137,9 +154,15 @@ class EmbeddedServer(ABC):
     def _port_was_taken(self) -> bool:
         return "in use" in log_tail(self.log, lines=12)
 
+    def _said(self) -> str:
+        return f"{log_tail(self.log)}; its log is {str(self.log)!r}"
+
     @abstractmethod
-    def _prepare(self) -> None:
-        """Make what the server needs before it is launched for the first time."""
+    def _prepare(self) -> subprocess.Popen[bytes] | None:
+        """Make what the server needs before it is launched for the first time; a process if that takes a while."""
+
+    def _prepared(self) -> None:  # noqa: B027 - most servers need none
+        """Called when that process has ended well."""
 
     @abstractmethod
     def _launch(self) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from windrow.local.folders import write_private
-from windrow.local.processes import launch, log_tail
+from windrow.local.processes import launch
 from windrow.local.servers import unprivileged
 from windrow.local.servers.base import EmbeddedServer, ServerFailed
 
@@ -62,11 +62,16 @@ class EmbeddedPostgres(EmbeddedServer):
         """The folder that holds the data."""
         return Path(self._known["home"])
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> subprocess.Popen[bytes] | None:
         self._bin = self._find_programs()
-        if not Path(self._known.get("home", "/nonexistent"), "data").is_dir():
-            self.remember(home=str(self._make_home()))
-            self._initialise()
+        if Path(self._known.get("home", "/nonexistent"), "data").is_dir():
+            return None
+        self.remember(home=str(self._make_home()))
+        return self._initialise()
+
+    def _prepared(self) -> None:
+        (self.home / "password.new").unlink()
+        (self.home / "data.new").rename(self.home / "data")
 
     def _find_programs(self) -> Path:
         package = self._package or _package_folder()
@@ -95,7 +100,7 @@ class EmbeddedPostgres(EmbeddedServer):
         os.chown(home, self._account.uid, self._account.gid)
         return home
 
-    def _initialise(self) -> None:
+    def _initialise(self) -> subprocess.Popen[bytes]:
         """Make the data folder beside its final place and rename it when whole: an interrupted one is begun anew."""
         fresh = self.home / "data.new"
         if fresh.exists():
@@ -107,7 +112,7 @@ class EmbeddedPostgres(EmbeddedServer):
         command = [str(self._bin / "initdb"), "-D", str(fresh), "-U", "windrow", "--pwfile", str(secret)]
         command += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C"]
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
-        process = launch(
+        return launch(
             command,
             log=self.log,
             death_signal=signal.SIGKILL,
@@ -115,13 +120,6 @@ class EmbeddedPostgres(EmbeddedServer):
             cwd=self.home,
             account=self._account,
         )
-        try:
-            if process.wait() != 0:
-                raise ServerFailed(f"initdb must succeed, and said: {log_tail(self.log)}; its log is {str(self.log)!r}")
-        finally:
-            process.kill()
-            secret.unlink(missing_ok=True)
-        fresh.rename(self.home / "data")
 
     def _launch(self) -> subprocess.Popen[bytes]:
         settings = {**self._settings, "port": str(self.port)}

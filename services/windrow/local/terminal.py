@@ -1,0 +1,101 @@
+"""Writing the view: a screen that is drawn anew when something changed, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import Protocol, TextIO
+
+from windrow.local.supervisor import Snapshot
+from windrow.local.view import Header, Records, changes, frame
+
+_ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen, no cursor
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+
+
+class Display(Protocol):
+    """What a platform shows itself on."""
+
+    def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
+        """Show what the last round saw; at most once a second."""
+
+    def say(self, text: str) -> None:
+        """Tell people one thing."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class Screen:
+    """A terminal: one write for each frame that differs from the last."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last: str | None = None
+        self._said: list[str] = []
+        stream.write(_ENTER)
+        stream.flush()
+
+    def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
+        """Draw the frame if anything in it changed."""
+        width, height = shutil.get_terminal_size()
+        lines = frame(header, snapshot, records, width, height)
+        text = "\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J"
+        if text != self._last:
+            self._last = text
+            self._stream.write(text)
+            self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """Kept for the end: the screen's header says what is going on."""
+        self._said.append(text)
+
+    def close(self) -> None:
+        """Back to the shell's screen, with what was said."""
+        self._stream.write(_LEAVE + "".join(f"{text}\n" for text in self._said))
+        self._stream.flush()
+
+
+class Lines:
+    """No terminal: a line when something changed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last: Snapshot | None = None
+
+    def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
+        """Write one line if a queue changed."""
+        line = changes(self._last, snapshot, records)
+        self._last = snapshot
+        if line:
+            self.say(line)
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing to undo."""
+
+
+class Silent:
+    """Shows nothing: for platforms that other programs run."""
+
+    def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def display(stream: TextIO | None = None) -> Display:
+    """A screen where `stream` (standard output) is a terminal that can do it, else plain lines."""
+    stream = sys.stdout if stream is None else stream
+    if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        return Screen(stream)
+    return Lines(stream)
