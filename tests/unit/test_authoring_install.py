@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from celery import Celery, Task, current_task, shared_task
+from celery import Celery, Task, chain, chord, current_task, shared_task
 from kombu.exceptions import EncodeError
 
 import windrow
@@ -191,3 +191,28 @@ def test_a_task_made_twice_is_one_task(app: Celery, recwarn: pytest.WarningsReco
     assert first.name == second.name
     assert app.tasks["work"]
     assert not [warning for warning in recwarn if "already registered" in str(warning.message)]
+
+
+def test_an_applied_chain_hands_results_on_as_a_worker_does(app: Celery) -> None:
+    """In `apply()` too a result goes past `execution_id`; what a caller or a body gives by place stays there."""
+    windrow.install(app, URL)
+
+    @app.task(shared=False)
+    def word(text="word"):
+        return text
+
+    @app.task(shared=False)
+    def shout(execution_id=None, text=None, times=1):
+        return [execution_id, text, times]
+
+    @app.task(shared=False)
+    def caller(text):
+        return shout.s().apply(("by the body", text)).get()
+
+    assert chain(word.s(), shout.s()).apply().get() == [None, "word", 1]
+    assert chain(word.s(), shout.s(3)).apply().get() == [None, "word", 3]
+    assert chain(word.s(), shout.si("mine")).apply().get() == ["mine", None, 1]
+    assert chain(shout.s("x"), word.s()).apply(("given",)).get() == ["given", "x", 1]
+    assert chord([word.s(), word.s("b")], shout.s()).apply().get() == [None, ["word", "b"], 1]
+    assert chain(word.s(), caller.s()).apply().get() == ["by the body", "word", 1]
+    assert shout.s().apply(("given",)).get() == ["given", None, 1]

@@ -10,6 +10,7 @@ from typing import Any
 
 from windrow.authoring import progress
 from windrow.authoring.bodies import body_of
+from windrow.authoring.canvas import leave_canvas, return_to_canvas
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
 from windrow.authoring.redaction import redacted
 
@@ -45,6 +46,14 @@ class TaskMixin:
         if self.redact:
             redacted(self, args or (), kwargs or {}, options)
         return super().apply_async(args, kwargs, *rest, **options)  # type: ignore[misc]
+
+    def apply(self, *args: Any, **options: Any) -> Any:
+        """As Celery's: in this process, without a record."""
+        token = leave_canvas()
+        try:
+            return super().apply(*args, **options)  # type: ignore[misc]
+        finally:
+            return_to_canvas(token)
 
     def _note_external(self, given: Any, options: dict[str, Any]) -> None:
         headers = options.get("headers") or {}
