@@ -88,10 +88,16 @@ class Taker:
     # --- what the worker calls -------------------------------------------------------------------------------------------
 
     def attach(self, hub: Any) -> None:
-        """Run on kombu's event loop `hub` from now on."""
+        """Run on kombu's event loop `hub` from now on; again, when Celery has emptied it after a lost connection."""
         self._hub = hub
+        self._flushing = self._stale_check = False
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        self._sent_at = None
         hub.add_reader(self._wake_read, self._woken)
         hub.call_repeatedly(LOOK_SECONDS, self._tick)
+        self._polls = False
         self._connect()
 
     def consume(self, deliver: Callable[[Taken], None]) -> None:

@@ -179,10 +179,12 @@ class _Borrowed:
 class _Poller(stock.MultiChannelPoller):
     """kombu's poller, which a lost control connection does not stop: it is made again a second later."""
 
+    patient = False
+    """Set by a worker whose tasks come through a taker."""
     _listen_again = 0.0
 
     def _register_LISTEN(self, channel: Channel) -> None:
-        if channel.taker is None:
+        if not self.patient:
             super()._register_LISTEN(channel)
             return
         if time.monotonic() < self._listen_again:
@@ -195,7 +197,7 @@ class _Poller(stock.MultiChannelPoller):
 
     def on_readable(self, fileno: int) -> None:
         channel, _ = self._fd_to_chan.get(fileno, (None, None))
-        if channel is None or channel.taker is None:
+        if channel is None or not self.patient:
             super().on_readable(fileno)
             return
         try:
@@ -208,7 +210,7 @@ class _Poller(stock.MultiChannelPoller):
 
     def maybe_restore_messages(self) -> None:
         """Nothing: recovery is by leases, never by a timeout shared by all queues."""
-        if not any(channel.taker for channel in self._channels):
+        if not self.patient:
             super().maybe_restore_messages()
 
 

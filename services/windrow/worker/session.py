@@ -100,7 +100,7 @@ class Session:
     # --- beginning -------------------------------------------------------------------------------------------------------
 
     def begin(self, hub: Any, channel: Any) -> Taker:
-        """Take over a consumer's channel; the first one also starts the conversation with Redis and the lease."""
+        """Take over a consumer's channel: the first, or the next one after Celery had to connect anew."""
         if self.taker is None:
             self._hub = hub
             self.taker = Taker(
@@ -116,9 +116,11 @@ class Session:
                 on_idle=self._drained,
             )
             self._read_revoked()
-            self.taker.attach(hub)
             self.lease.start()
+        self.taker.attach(hub)
+        self._tell_starts()
         channel.taker = self.taker
+        channel.connection.cycle.patient = True
         channel.reject_raw = self.reject
         return self.taker
 
