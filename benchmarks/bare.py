@@ -14,11 +14,9 @@ from sqlalchemy.pool import NullPool
 
 from benchmarks import counter, database_task
 
-QUEUE = "bench"
-
 app = Celery("bare", broker=os.environ.get("REDIS_URL", "redis://localhost"))
 app.conf.update(
-    task_default_queue=QUEUE,
+    task_default_queue=database_task.QUEUE,
     task_ignore_result=True,
     worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "4")),
     worker_disable_prefetch=os.environ.get("BENCH_DISABLE_PREFETCH") == "1",

@@ -7,6 +7,9 @@ from typing import Any
 
 from sqlalchemy import text
 
+QUEUE = "bench"
+"""The queue of both sides, which take turns."""
+
 TABLE = """
 create schema if not exists bench;
 create table if not exists bench.work (id bigint generated always as identity primary key, param1 text, param2 int);

@@ -9,10 +9,9 @@ from celery import Celery
 
 import windrow
 from benchmarks import counter, database_task
-from benchmarks.bare import QUEUE
 
 app = windrow.install(Celery("windrowed", broker=os.environ.get("REDIS_URL", "redis://localhost")))
-app.conf.update(task_default_queue=QUEUE, task_ignore_result=True)
+app.conf.update(task_default_queue=database_task.QUEUE, task_ignore_result=True)
 
 
 @app.task(name="bench.noop")
