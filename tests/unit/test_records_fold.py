@@ -88,7 +88,7 @@ def test_events_lead_to_states(events, state, attempts, message):
     """Each state follows from the events; the message is kept until the final and no longer."""
     rows = run(*events)
     row = one(rows)
-    assert (row.state, row.attempts) == (state, attempts)
+    assert (row.state, row.attempt_count) == (state, attempts)
     assert rows.messages.get(row.id, (None, None))[1] == message
     assert (row.id in rows.finished) == (message is None and state != "running")
 

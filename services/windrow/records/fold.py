@@ -52,7 +52,7 @@ class ExecutionRow:
     priority: int | None = None
     retries: int = 0
     recoveries: int = 0
-    attempts: int = 0
+    attempt_count: int = 0
     worker: str | None = None
     wait_s: float | None = None
     run_s: float | None = None
@@ -280,7 +280,7 @@ class _Fold:
                 recoveries=clean.count(event.get("recoveries")),
                 wait_s=clean.number(event.get("wait")),
             )
-            row.attempts += 1
+            row.attempt_count += 1
             self._touch(row)
         attempt.worker = clean.text(event.get("worker")) or attempt.worker
         attempt.pid = clean.count(event.get("pid")) or attempt.pid

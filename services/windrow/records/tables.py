@@ -73,7 +73,7 @@ class Execution(Base):
     priority: Mapped[int | None] = mapped_column(SmallInteger)
     retries: Mapped[int] = mapped_column(server_default=text("0"))
     recoveries: Mapped[int] = mapped_column(server_default=text("0"))
-    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     """How many attempts are known."""
     worker: Mapped[str | None]
     """The worker of its last attempt."""

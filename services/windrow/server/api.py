@@ -119,7 +119,7 @@ async def _execution(request: web.Request) -> web.Response:
         if row is None:
             return _json({"error": f"no execution has the id, execution_id argument or task id {name!r}"}, status=404)
         kept = await repository.message(connection, row["id"])
-        row["attempts_made"] = await repository.attempts(connection, row["id"])
+        row["attempts"] = await repository.attempts(connection, row["id"])
         row["reports"] = await repository.reports(connection, row["id"])
     # The message itself may hold what the views leave out.
     row["message_bytes"] = None if kept is None else len(kept)

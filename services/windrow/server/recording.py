@@ -88,17 +88,21 @@ class Reader:
         await self._redis.aclose()
 
     async def _gather(self, position: str) -> list[Entry]:
+        """The next batch: all there is up to its size, and what comes within its time if that is less."""
         entries = await self._read(position, block=_BLOCK_MS)
-        if not entries or _size(entries) >= BATCH_EVENTS:
-            return entries
-        if not await pause(self._platform.stop, BATCH_S):
-            entries += await self._read(entries[-1][0])
-        while _size(entries) < BATCH_EVENTS and len(entries) >= _READ_ENTRIES:
-            more = await self._read(entries[-1][0])
-            if not more:
-                break
-            entries += more
+        if entries and not await self._fill(entries, len(entries)) and not await pause(self._platform.stop, BATCH_S):
+            await self._fill(entries, _READ_ENTRIES)
         return entries
+
+    async def _fill(self, entries: list[Entry], last_read: int) -> bool:
+        """Read on while reads come back full; True when the batch has its size."""
+        while _size(entries) < BATCH_EVENTS:
+            if last_read < _READ_ENTRIES:
+                return False
+            more = await self._read(entries[-1][0])
+            entries += more
+            last_read = len(more)
+        return True
 
     async def _read(self, position: str, block: int | None = None) -> list[Entry]:
         """Entries after `position`; a blocking read ends when the platform stops."""

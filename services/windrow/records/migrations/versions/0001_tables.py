@@ -89,7 +89,7 @@ STATEMENTS = (
       priority SMALLINT,
       retries INTEGER DEFAULT 0 NOT NULL,
       recoveries INTEGER DEFAULT 0 NOT NULL,
-      attempts INTEGER DEFAULT 0 NOT NULL,
+      attempt_count INTEGER DEFAULT 0 NOT NULL,
       worker TEXT,
       wait_s FLOAT,
       run_s FLOAT,
