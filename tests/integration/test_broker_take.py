@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery, chain, chord, group
 from kombu import Connection
 
@@ -269,3 +271,18 @@ def test_a_stock_worker_still_serves_an_installed_app(redis_url: str) -> None:
         assert message.payload == {"a": 1}
         message.ack()
         queue.close()
+
+
+def test_a_worker_without_client_tracking_looks_by_itself(work: Work, redis_url: str, redis_client: redis.Redis) -> None:
+    """Where Redis refuses tracking (an ACL, a proxy), a worker still finds tasks within a fraction of a second."""
+    redis_client.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
+    try:
+        limited = re.sub(r"//:[^@]*@", "//plain:secret@", redis_url)
+        with working(limited, work.folder, queue="work") as other:
+            other.start(concurrency=1)
+            assert task("add").apply_async((1, 2), queue="work").get(timeout=5) == 3
+            started = time.monotonic()
+            assert task("add").apply_async((1, 2), queue="work").get(timeout=5) == 3
+            assert time.monotonic() - started < 1.0
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", "plain")
