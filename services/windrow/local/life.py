@@ -11,7 +11,7 @@ from pathlib import Path
 import redis
 
 from windrow.broker import admin
-from windrow.local import logs
+from windrow.local import logs, status
 from windrow.local.children import Children
 from windrow.local.folders import read_json, write_json
 from windrow.local.foundation import Foundation
@@ -57,6 +57,7 @@ class Life:
         self._server_started = 0.0
         self._server_trouble: str | None = None
         self._rotated = time.monotonic()
+        self._decisions: object = None
 
     # --- serving ---------------------------------------------------------------------------------------------------------
 
@@ -67,7 +68,9 @@ class Life:
             now = time.monotonic()
             self._foundation.revive()
             self._keep_server(now)
-            self._draw(self._supervisor.round(now, time.time()), self._server_trouble)
+            snapshot = self._supervisor.round(now, time.time())
+            self._draw(snapshot, self._server_trouble)
+            self._keep_decisions(snapshot)
             self._rotate(now)
             self._rest(now)
 
@@ -107,6 +110,12 @@ class Life:
         url = self._url()
         records = self._records.look(url, snapshot)
         self._show.show(Header(str(self._foundation.state_dir), url, notice), snapshot, records)
+
+    def _keep_decisions(self, snapshot: Snapshot) -> None:
+        decisions = [(view.decision, view.starting, view.trouble) for view in snapshot.queues]
+        if decisions != self._decisions:
+            self._decisions = decisions
+            status.keep(self._foundation.state_dir, snapshot)
 
     def _rotate(self, now: float) -> None:
         if now - self._rotated >= ROTATE_SECONDS:

@@ -155,5 +155,12 @@ def _clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
+def without_codes(line: str) -> str:
+    """A line without colours."""
+    for code in (BOLD, DIM, RED, YELLOW, RESET):
+        line = line.replace(code, "")
+    return line
+
+
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

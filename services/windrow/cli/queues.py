@@ -1,0 +1,70 @@
+"""`windrow pause`, `release`, `scale` and `purge`: what a person decides about a queue."""
+
+from __future__ import annotations
+
+import click
+
+from windrow.cli import printing
+from windrow.cli.target import Target, about_a_platform
+
+
+@click.command()
+@click.argument("name")
+@about_a_platform
+def pause(target: Target, as_json: bool, name: str) -> None:
+    """Take nothing more from the queue of QueueWorker NAME; running tasks finish, new ones are kept."""
+    from windrow.broker import admin
+
+    queue = target.queue_of(name)
+    admin.pause(target.client(), queue)
+    _tell(as_json, {"queue": queue, "paused": True}, f"{queue} is paused; `windrow release {name}` lets it go on")
+
+
+@click.command()
+@click.argument("name")
+@about_a_platform
+def release(target: Target, as_json: bool, name: str) -> None:
+    """Undo `pause` and `scale` of QueueWorker NAME: its queue is taken from, and its workers follow it again."""
+    from windrow.broker import admin
+
+    queue = target.queue_of(name)
+    admin.release(target.client(), queue)
+    _tell(as_json, {"queue": queue, "paused": False, "pinned": None}, f"{queue} is the autoscaler's again")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("replicas", metavar="N", type=click.IntRange(0, 10_000))
+@about_a_platform
+def scale(target: Target, as_json: bool, name: str, replicas: int) -> None:
+    """Fix the number of workers of QueueWorker NAME at N, also outside its bounds, until `windrow release NAME`."""
+    from windrow.broker import admin
+
+    queue = target.queue_of(name)
+    admin.pin(target.client(), queue, replicas)
+    _tell(as_json, {"queue": queue, "pinned": replicas}, f"{queue} has {replicas} workers until `windrow release {name}`")
+
+
+@click.command()
+@click.argument("queue")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@about_a_platform
+def purge(target: Target, as_json: bool, queue: str, yes: bool) -> None:
+    """Cancel every ready and delayed task of QUEUE, each on record; running ones go on. Asks first."""
+    from windrow.broker import admin
+    from windrow.broker.observe import observe
+
+    queue = target.queues.get(queue, queue)
+    client = target.client()
+    reading = observe(client, [queue])[queue]
+    if not yes and reading.ready + reading.delayed:
+        click.confirm(f"Cancel {reading.ready} ready and {reading.delayed} delayed tasks of {queue}?", abort=True, err=True)
+    dropped = admin.purge(client, queue)
+    _tell(as_json, {"queue": queue, "cancelled": dropped}, f"{dropped} tasks of {queue} are cancelled")
+
+
+def _tell(as_json: bool, value: dict[str, object], sentence: str) -> None:
+    if as_json:
+        printing.as_json(value)
+    else:
+        click.echo(sentence)

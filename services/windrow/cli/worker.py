@@ -1,0 +1,71 @@
+"""`windrow worker`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from windrow.cli.refusal import one_line, refusing
+from windrow.cli.target import find_target, state_option
+from windrow.queues import QueueWorker, SpecError, default_specs, from_flags, load_specs
+from windrow.settings import Settings
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The windrow.yaml that NAME stands in.")
+@click.option("-A", "--app", help="Serve a queue of this Celery app (module:name) without a windrow.yaml.")
+@click.option("-Q", "--queue", help="The queue to serve, with -A.")
+@click.option("-c", "--concurrency", type=click.IntRange(1, 1000), help="Slots, with -A.  [default: 2]")
+@state_option
+def worker(
+    name: str | None, file: Path | None, app: str | None, queue: str | None, concurrency: int | None, state: Path | None
+) -> int:
+    """Serve one queue in the foreground: that of the QueueWorker NAME, or -Q of the app -A.
+
+    SIGTERM or Ctrl-C: running tasks finish, what was taken and not started goes back. A second one: stop at once and give all
+    back.
+    """
+    target = find_target(state)
+    with refusing(ValueError, SpecError):
+        settings = replace(Settings.from_env(), redis_url=target.redis_url, key_prefix=target.key_prefix)
+        spec = _spec(name, file or settings.specs, app, queue, concurrency)
+    return _run(spec, settings)
+
+
+def _spec(name: str | None, file: Path | None, app: str | None, queue: str | None, concurrency: int | None) -> QueueWorker:
+    if app is not None or queue is not None:
+        if app is None or queue is None or name is not None:
+            raise click.UsageError("a worker must be given as NAME (of a QueueWorker), or as -A APP -Q QUEUE, not both")
+        return from_flags(app, queue) if concurrency is None else from_flags(app, queue, concurrency)
+    if name is None:
+        raise click.UsageError("a worker must be given as NAME (of a QueueWorker), or as -A APP -Q QUEUE")
+    if concurrency is not None:
+        raise click.UsageError("-c must come with -A and -Q; a QueueWorker's concurrency stands in its spec")
+    specs = load_specs(file) if file is not None else default_specs()
+    for spec in specs:
+        if name in (spec.name, spec.spec.queue):
+            return spec
+    where = str(file) if file is not None else "the default set"
+    raise click.ClickException(
+        f"NAME must be a QueueWorker of {where} ({', '.join(spec.name for spec in specs)}), not {name!r}"
+    )
+
+
+def _run(spec: QueueWorker, settings: Settings) -> int:
+    import os
+
+    from windrow.worker.main import load_app, run
+
+    if settings.redis_url is not None:
+        # The app's own module may ask for it when it is imported.
+        os.environ["REDIS_URL"] = settings.redis_url
+    try:
+        load_app(spec.spec.app)
+    except (ImportError, AttributeError) as error:
+        sentence = f"spec.app must be a Celery app that can be imported, not {spec.spec.app!r} ({one_line(error)})"
+        raise click.ClickException(str(SpecError.at(spec, "spec.app", sentence))) from error
+    with refusing(ValueError, OSError):
+        return run(spec, settings)
