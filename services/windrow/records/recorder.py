@@ -92,7 +92,11 @@ class Recorder:
                 await self._ensure_days(entries)
                 await self._apply_bisected(connection, entries)
             except BAD_DATA as error:
-                _log.warning("a batch holds what the database can't take; it is split", entries=len(entries), error=str(error))
+                _log.warning(
+                    "a batch holds what the database can't take; it is split",
+                    entries=len(entries),
+                    error=str(error).split("\n")[0],
+                )
                 await self._apply_bisected(connection, entries)
 
     async def _apply_bisected(self, connection: asyncpg.Connection, entries: Sequence[_Usable]) -> None:
@@ -147,7 +151,15 @@ class Recorder:
 
     def _drop(self, position: str, event: Any, error: str) -> None:
         self.dropped += 1
-        _log.error("an event could not be recorded", entry=position, event=repr(event)[:500], error=error)
+        # Neither the event's values nor the error's details, which repeat them, belong in a log.
+        kind, identity = (event.get("k"), event.get("id")) if isinstance(event, dict) else (None, None)
+        _log.error(
+            "an event could not be recorded",
+            entry=position,
+            kind=str(kind)[:50],
+            execution=str(identity)[:50],
+            error=error.split("\n")[0],
+        )
 
     async def _known_names(self, connection: asyncpg.Connection) -> Names:
         if self._names is None:
