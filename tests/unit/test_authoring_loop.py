@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 
 from windrow import run_async
+from windrow.authoring.calls import Call
 from windrow.authoring.loop import event_loop
 
 
@@ -230,3 +233,29 @@ def test_a_forked_child_gets_a_loop_of_its_own() -> None:
     assert queue.get(timeout=10)
     process.join(10)
     assert process.exitcode == 0
+
+
+def test_a_call_leaves_nothing_for_the_garbage_collector() -> None:
+    """What a task's coroutine held is freed when it ends, not at the next collection."""
+
+    class Held:
+        pass
+
+    async def work(held: Held) -> None:
+        await asyncio.sleep(0)
+
+    held = Held()
+    reference = weakref.ref(held)
+    gc.collect()
+    gc.disable()
+    try:
+        coro = work(held)
+        del held
+        run_async(coro)
+        del coro
+        run_async(_where())  # the loop has let go of the first call's last step
+        assert reference() is None
+        calls = [one for one in gc.get_objects() if isinstance(one, Call)]
+        assert len(calls) <= 1
+    finally:
+        gc.enable()

@@ -71,10 +71,13 @@ class Call(Coroutine[Any, Any, T], Generic[T]):
 
     def _end(self) -> None:
         self._stacks.drop()
+        self._task = self._thrown = None  # they hold this call, which would wait for the garbage collector
         self._finished = True
         self._gate.release()
 
     def _interrupt(self, interruption: BaseException) -> None:
+        if self._finished:
+            return
         if self._task is None:  # interrupted before the loop heard of it
             self._coro.close()
             self._error = interruption
