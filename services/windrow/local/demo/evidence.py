@@ -16,7 +16,7 @@ from windrow.local.demo.inputs import TASKS
 
 FINAL_COUNT = "select coalesce(sum(value), 0) from windrow.totals where kind = 'finished' and task = any($1)"
 _BY_STATE = """
-select e.queue, s.code, s.id >= 5 as final, count(*), sum(e.attempts)::bigint, sum(e.retries)::bigint
+select e.queue, s.code, s.id >= 5 as final, count(*)
 from windrow.executions e join windrow.execution_statuses s on s.id = e.status_id
 where e.task_id = any($1) group by 1, 2, 3
 """
@@ -63,7 +63,7 @@ def ask(url: str, ids: Sequence[str]) -> Records:
         try:
             finished: dict[str, Counter[str]] = {}
             unfinished: Counter[str] = Counter()
-            for queue, code, final, count, *_ in await connection.fetch(_BY_STATE, ids):
+            for queue, code, final, count in await connection.fetch(_BY_STATE, ids):
                 if final:
                     finished.setdefault(queue, Counter())[code] += count
                 else:
