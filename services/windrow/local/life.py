@@ -7,6 +7,8 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import redis
 
@@ -58,6 +60,13 @@ class Life:
         self._server_trouble: str | None = None
         self._rotated = time.monotonic()
         self._decisions: object = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Drain; at once when an error ended the rounds."""
+        self.end(at_once=error is not None)
 
     # --- serving ---------------------------------------------------------------------------------------------------------
 
@@ -130,9 +139,12 @@ class Life:
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 
-    def end(self) -> None:
-        """Drain the workers, let the records catch up, end the server; leaves no process of its own."""
-        asked = self._signals.stops
+    def end(self, *, at_once: bool = False) -> None:
+        """Drain the workers (or have them give back what they run), let the records catch up, end the server.
+
+        Leaves no process of its own.
+        """
+        enough = 0 if at_once else max(self._signals.stops, 1) + 1
         logger.info("stopping: workers finish what they run")
         began = time.monotonic()
         graces = {spec.name: derive(spec).termination_grace_s for spec in self._specs}
@@ -146,7 +158,7 @@ class Life:
             left = self._children.all()
             if not left:
                 break
-            if hurried is None and self._signals.stops > max(asked, 1):
+            if hurried is None and self._signals.stops >= enough:
                 logger.info("stopping at once: workers give back what they run")
                 hurried = now
                 for name, child in left:
@@ -180,5 +192,5 @@ class Life:
 def _draining(workers: int, hurried: bool) -> str:
     count = "1 worker" if workers == 1 else f"{workers} workers"
     if hurried:
-        return f"stopping at once: {count} give back what they run"
-    return f"stopping: {count} finish what they run; Ctrl-C again gives it back and stops at once"
+        return f"stopping at once: waiting for {count} to give back what runs"
+    return f"stopping: waiting for {count} to finish; Ctrl-C again gives back what runs and stops at once"

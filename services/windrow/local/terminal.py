@@ -63,9 +63,15 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last: Snapshot | None = None
+        self._header: Header | None = None
 
     def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
-        """Write one line if a queue changed."""
+        """Write a line if a queue changed, or the server's address, or the notice."""
+        if self._header is None or header.server != self._header.server:
+            self.say(f"windrow  {header.server or 'server is starting'}  state {header.state}")
+        if header.notice and (self._header is None or header.notice != self._header.notice):
+            self.say(header.notice)
+        self._header = header
         line = changes(self._last, snapshot, records)
         self._last = snapshot
         if line:

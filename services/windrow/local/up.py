@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import windrow.local.platform as platforms
@@ -39,37 +40,30 @@ def run(
     """
     check_apps(specs)
     check_port(settings.host, settings.port)
-    with Signals() as signals:
+    with Signals() as signals, ExitStack() as undo:
         try:
-            foundation = Foundation(settings).__enter__()
+            foundation = undo.enter_context(Foundation(settings))
         except KeyboardInterrupt:
             return INTERRUPTED
-        with foundation:
-            from windrow.local.life import Life  # it needs what was imported while the servers started
+        signals.settled = True
+        from windrow.local.life import Life  # it needs what was imported while the servers started
 
-            journal = _journal(foundation.logs)
-            platform = Platform(
-                redis_url=foundation.redis_url,
-                database_url=foundation.database_url,
-                key_prefix=settings.key_prefix,
-                queues={spec.name: spec.spec.queue for spec in specs},
-                state_dir=foundation.state_dir,
-            )
-            signals.settled = True
-            shown = display() if show is None else show
-            try:
-                platforms.announce(platform, foundation.state_dir)
-                life = Life(specs, foundation, _environment(platform, specs), signals, shown)
-                try:
-                    if on_ready is not None:
-                        on_ready(platform)
-                    life.serve(until)
-                finally:
-                    life.end()
-            finally:
-                platforms.withdraw(foundation.state_dir)
-                shown.close()
-                journal()
+        undo.callback(_journal(foundation.logs))
+        platform = Platform(
+            redis_url=foundation.redis_url,
+            database_url=foundation.database_url,
+            key_prefix=settings.key_prefix,
+            queues={spec.name: spec.spec.queue for spec in specs},
+            state_dir=foundation.state_dir,
+        )
+        shown = display() if show is None else show
+        undo.callback(shown.close)
+        platforms.announce(platform, foundation.state_dir)
+        undo.callback(platforms.withdraw, foundation.state_dir)
+        with Life(specs, foundation, _environment(platform, specs), signals, shown) as life:
+            if on_ready is not None:
+                on_ready(platform)
+            life.serve(until)
     return 0
 
 
