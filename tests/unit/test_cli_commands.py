@@ -1,0 +1,99 @@
+"""The command line: nothing heavy for help, one sentence and exit code 2 for every mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from windrow.cli.group import _COMMANDS, cli, run
+
+SPEC = "apiVersion: windrow.dev/v1alpha1\nkind: QueueWorker\nmetadata: {name: one}\nspec: {concurrency: 0}\n"
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("REDIS_URL", "DATABASE_URL", "WINDROW_STATE", "WINDROW_SPECS", "WINDROW_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`windrow --help` knows every command without importing one."""
+    code = "import sys; from windrow.cli.group import run; run(['--help']); print([m for m in sys.modules if m.startswith(%s)])"
+    heavy = ("celery", "kombu", "redis", "sqlalchemy", "pydantic", "aiohttp", "psutil", "windrow.broker", "windrow.local")
+    done = subprocess.run([sys.executable, "-c", code % (heavy,)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+    for name, _, text in _COMMANDS:
+        assert name in done.stdout
+        assert text in done.stdout
+
+
+def test_every_command_is_where_the_table_says() -> None:
+    """Each name leads to a command with a help text of its own."""
+    for name, _, _ in _COMMANDS:
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.help
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nope",
+        "status",
+        "executions",
+        "show x",
+        "retry x",
+        "cancel x",
+        "pause x",
+        "release x",
+        "scale x 1",
+        "scale x many",
+        "purge x",
+        "logs x",
+        "migrate",
+        "status --nope",
+        "worker",
+        "worker nobody",
+        "worker one -A app:app -Q q",
+        "worker -A app:app",
+        "worker default -c 3",
+        "worker -A no_such_module:app -Q q",
+        "up -f none.yaml",
+        "up -f wrong.yaml",
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever was asked that can't be done: a single line on standard error, nothing on standard output, no traceback."""
+    (tmp_path / "wrong.yaml").write_text(SPEC)
+    assert run(line.split()) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert len(told.err.strip().splitlines()) == 1
+    assert not (tmp_path / ".windrow").exists()
+
+
+def test_the_command_exits_with_the_code() -> None:
+    """What `run` returns is the exit code of `windrow`, and of `python -m windrow.cli`."""
+    for command in ([Path(sys.executable).with_name("windrow")], [sys.executable, "-m", "windrow.cli"]):
+        done = subprocess.run([*command, "nope"], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", "No such command 'nope'.\n")
+
+
+def test_a_wrong_setting_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment variable that can't be used is named."""
+    monkeypatch.setenv("WINDROW_PORT", "http")
+    assert run(["up"]) == 2
+    assert "WINDROW_PORT must be a port number from 0 to 65535, not 'http'" in capsys.readouterr().err
+
+
+def test_a_wrong_file_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The sentence says file, line and what must hold; no state folder is made."""
+    (tmp_path / "windrow.yaml").write_text(SPEC)
+    assert run(["up"]) == 2
+    assert capsys.readouterr().err.startswith("windrow.yaml:4: ")
+    assert not os.path.exists(".windrow")
