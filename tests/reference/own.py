@@ -131,3 +131,11 @@ def sleeps(self, seconds):
     """Holds a slot."""
     time.sleep(seconds)
     return seconds
+
+
+@shared_task
+def leaves_a_mark(path, seconds):
+    """Says that it runs, then takes its time."""
+    with open(path, "w", encoding="utf-8"):
+        time.sleep(seconds)
+    return "done"
