@@ -36,7 +36,7 @@ class Side:
         if self.producer == "windrow":
             spec = stack.folder / "bench.yaml"
             spec.write_text(SPEC % SLOTS)
-            return [sys.executable, "-m", "windrow", "worker", "bench", "-f", str(spec)]
+            return [sys.executable, "-m", "windrow.cli", "worker", "bench", "-f", str(spec)]
         pool = ["-P", "prefork", "-c", str(SLOTS), "-Q", "bench", "-l", "ERROR"]
         return [sys.executable, "-m", "celery", "-A", "benchmarks.bare", "worker", *pool]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks import counter
+from benchmarks import counter, windrowed
 from benchmarks.sides import SPEC
-from benchmarks.stack import ROOT, Stack, folder, process, until
+from benchmarks.stack import Stack, folder, process, until
+from windrow import install
 
 RECORDED = "select count(*) from windrow.totals where kind = 'finished' and label = 'success'"
 
@@ -39,7 +39,7 @@ def platform(state: Path, specs: str) -> tuple[list[str], dict[str, str]]:
     environment = Stack("", "", state).environment({"BENCH_COUNTER": str(state.parent / "count")})
     for name in ("REDIS_URL", "DATABASE_URL"):
         environment.pop(name)
-    return [sys.executable, "-m", "windrow", "up", "-f", str(yaml), "--state", str(state)], environment
+    return [sys.executable, "-m", "windrow.cli", "up", "-f", str(yaml), "--state", str(state)], environment
 
 
 def urls(state: Path) -> Stack | None:
@@ -65,18 +65,15 @@ def _turn(made: Path) -> tuple[float, float]:
         stack = urls(state)
         assert stack is not None
         until(lambda: _answers(stack), 30, "Redis answers", up)
-        producer = [sys.executable, "-m", "benchmarks.produce", "windrow", "noop", "1"]
-        subprocess.run(producer, env={**environment, **_named(stack)}, cwd=ROOT, check=True, capture_output=True)
+        # From a producer that runs already: its own start is not the platform's.
+        install(windrowed.app, redis_url=stack.redis_url)
+        windrowed.noop.delay()
         counter.wait(count, 1, 60)
         finished = time.monotonic() - began
         until(lambda: asyncio.run(_recorded(stack.database_url)), 30, "the final state is on record", up)
         recorded = time.monotonic() - began
     shutil.rmtree(state, ignore_errors=True)
     return finished, recorded
-
-
-def _named(stack: Stack) -> dict[str, str]:
-    return {"REDIS_URL": stack.redis_url, "DATABASE_URL": stack.database_url}
 
 
 def _answers(stack: Stack) -> bool:
