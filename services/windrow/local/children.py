@@ -28,9 +28,12 @@ class Ended:
 class Children:
     """The worker processes by QueueWorker, and the one server process."""
 
-    def __init__(self, logs: Path, env: Mapping[str, str], specs_file: Path | None) -> None:
-        """`env` is the whole environment of each process; `specs_file` is what workers read, None for the default set."""
-        self._logs, self._env, self._specs_file = logs, env, specs_file
+    def __init__(self, logs: Path, env: Mapping[str, str], specs_file: Path | None, death_signal: signal.Signals) -> None:
+        """`env` is the whole environment of each process; `specs_file` is what workers read, None for the default set.
+
+        `death_signal` is what workers get when this process dies.
+        """
+        self._logs, self._env, self._specs_file, self._death_signal = logs, env, specs_file, death_signal
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._children: dict[str, dict[int, Child]] = {}
         self._server: subprocess.Popen[bytes] | None = None
@@ -53,7 +56,7 @@ class Children:
         if self._specs_file is not None:
             command += ["-f", str(self._specs_file)]
         log = self._logs / f"worker-{name}-{number}.log"
-        process = launch(command, log=log, death_signal=signal.SIGTERM, env=self._env)
+        process = launch(command, log=log, death_signal=self._death_signal, env=self._env)
         self._processes[process.pid] = process
         self._children.setdefault(name, {})[process.pid] = Child(process.pid, number, now, wall)
 

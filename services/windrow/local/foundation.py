@@ -28,6 +28,7 @@ class Foundation:
         self.logs = self.state_dir / "logs"
         self.redis_url = settings.redis_url or ""
         self.database_url = settings.database_url or ""
+        self.embeds_redis = settings.redis_url is None
         self._key_prefix = settings.key_prefix
         self._servers: list[EmbeddedServer] = []
         self._undo = ExitStack()

@@ -52,7 +52,10 @@ class Life:
     ) -> None:
         self._specs, self._foundation, self._signals, self._show = specs, foundation, signals, show
         specs_file = env.get("WINDROW_SPECS")
-        self._children = Children(foundation.logs, env, Path(specs_file) if specs_file else None)
+        # An embedded Redis dies with us: a worker could finish nothing any more, and what it runs starts again after the next
+        # start. With a Redis that lives on, it drains.
+        death_signal = signal.SIGKILL if foundation.embeds_redis else signal.SIGTERM
+        self._children = Children(foundation.logs, env, Path(specs_file) if specs_file else None, death_signal)
         self._supervisor = Supervisor(specs, foundation.client, self._children)
         self._records = RecordsPoll()
         self._server_crashes = Crashes()
