@@ -98,9 +98,29 @@ def test_a_batch_that_is_read_again_counts_nothing(redis_client, migrated_databa
         again = Recorder(engine)  # started after the crash
         await again.apply(entries[:20])
         assert await rows(engine, TOTALS) == once
-        await asyncio.gather(first.apply(entries[5:]), again.apply(entries[5:]))  # two that believe they lead
+        with structlog.testing.capture_logs() as logs:
+            await asyncio.gather(first.apply(entries[5:]), again.apply(entries[5:]))  # two that believe they lead
+        assert not logs, "one must have waited for the other's position"
         assert sorted(await rows(engine, TOTALS)) == sorted(await rows(engine, COUNTED))
         assert await again.position() == entries[-1][0]
+
+    run(migrated_database_url, use)
+
+
+def test_an_entry_that_is_read_again_sets_nothing_back(redis_client, migrated_database_url):
+    """What is at or before the position on record is left out, also when it would change a state."""
+    execution = new_id()
+    moved = {"k": "moved", "id": execution, "t": 1.0, "queue": "default", "task": "a.task", "reason": "eta"}
+    push(
+        redis_client, [accepted(execution), {**moved, "state": "delayed", "due": 4e9}, {**moved, "state": "ready"}], together=1
+    )
+
+    async def use(engine):
+        entries = read(redis_client)
+        await Recorder(engine).apply(entries)
+        assert await state(engine, execution) == "ready"
+        await Recorder(engine).apply(entries[:2])
+        assert await state(engine, execution) == "ready"
 
     run(migrated_database_url, use)
 

@@ -65,6 +65,10 @@ AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, me
         pytest.param(
             [accepted(), started(), AGAIN, started(A2, 1), RETRIED], "running", 2, b"m2", id="the next attempt was quicker"
         ),
+        pytest.param(
+            [accepted(), started(), AGAIN, started(A2, 1), ended("retrying", "retried")], "running", 2, b"m2",
+            id="an earlier attempt's end does not set the next one back",
+        ),
         pytest.param([accepted(), started(), ended("ready", "handed_back")], "ready", 1, b"m", id="handed back"),
         pytest.param([accepted(), started(), recovered("ready")], "ready", 1, b"m", id="recovered"),
         pytest.param([accepted(), recovered("ready", None, None)], "ready", 0, b"m", id="recovered before it started"),
