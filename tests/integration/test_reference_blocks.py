@@ -74,6 +74,16 @@ def test_the_basic_tasks_retries_come_to_an_end(windrow_execution: Callable[...,
     assert [one.status for one in record.reports] == ["failed", "failed"]
 
 
+def test_the_basic_task_reports_when_its_soft_limit_ends_it(windrow_execution: Callable[..., Any]) -> None:
+    """Basic Task Structure: the soft limit reaches the block's own `_run_async`; its `finally` reports, and it is retried."""
+    result = mymodule.my_task.apply_async(kwargs={"param1": "slow", "param2": 30}, soft_time_limit=1)
+    record = windrow_execution(result, until=was_retried)
+    assert record.attempts[0].error == "SoftTimeLimitExceeded"
+    assert record.attempts[0].run_s < 10
+    assert record.reports[0].status_id == STATUS_IDS["failed"]
+    assert record.reports[0].duration_ms >= 900
+
+
 def test_every_option_of_the_decorator_holds(windrow_worker: Callable[..., Any], windrow_execution: Callable[..., Any]) -> None:
     """Task Decorator Options: each is on the task, and the task runs on its queue."""
     task = options.my_task
@@ -123,7 +133,7 @@ def test_each_task_runs_on_its_queue(windrow_worker: Callable[..., Any], windrow
     }
     results = {queue: task.delay("x") for queue, task in wanted.items()}
     for queue in wanted:
-        windrow_worker("tests.reference.app:app", queue, concurrency=1)
+        windrow_worker("tests.reference.app:app", queue, concurrency=1, wait=False)
     for queue, result in results.items():
         record = windrow_execution(result)
         assert (record.state, record.queue) == ("success", queue)

@@ -48,7 +48,8 @@ def windrow_worker(windrow_platform: Platform) -> Iterator[Callable[..., WorkerP
     """Starts a real worker: `windrow_worker(app, queue, concurrency=2, **spec)`, once for each app, queue and spec.
 
     `app` is a Celery app that can be imported, or its path (`"myproject.celery:app"`); `spec` is what `windrow.yaml` may say of
-    a queue, as `timeLimits={"soft": "2s", "hard": "4s"}`. It returns when the worker takes tasks; all are drained at the end.
+    a queue, as `timeLimits={"soft": "2s", "hard": "4s"}`. It returns when the worker takes tasks (`wait=False`: at
+    once, and `.ready()` waits); all are drained at the end.
     """
     from windrow.testing.workers import Workers
 

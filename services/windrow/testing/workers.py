@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,11 +27,23 @@ class WorkerProcess:
     process: subprocess.Popen[bytes]
     queue: str
     log: Path
+    redis_url: str = field(repr=False)
 
     @property
     def pid(self) -> int:
         """Its main process."""
         return self.process.pid
+
+    def ready(self) -> None:
+        """Wait until it takes tasks; raises RuntimeError when it has ended instead."""
+        with connect(self.redis_url) as client:
+            wait_for(
+                lambda: self.process.poll() is not None or any(one.pid == self.pid for one in registered(client)),
+                _START_SECONDS,
+                lambda: f"a worker that serves {self.queue!r}; its log is {self.log}",
+            )
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the worker must run, and ended with code {self.process.returncode}: see {self.log}")
 
     def stop(self) -> None:
         """Drain it: running tasks finish, then the process ends. Does nothing when it has ended."""
@@ -45,8 +57,11 @@ class Workers:
         self._platform = platform
         self._started: dict[str, WorkerProcess] = {}
 
-    def start(self, app: Any, queue: str = "celery", concurrency: int = 2, **spec: Any) -> WorkerProcess:
-        """A worker of `app` on `queue` that takes tasks; the one that runs already, when it was started with the same words."""
+    def start(self, app: Any, queue: str = "celery", concurrency: int = 2, *, wait: bool = True, **spec: Any) -> WorkerProcess:
+        """A worker of `app` on `queue`; the one that runs already, when it was started with the same words.
+
+        With `wait` it takes tasks when this returns.
+        """
         document = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -57,6 +72,8 @@ class Workers:
         worker = self._started.get(text)
         if worker is None or worker.process.poll() is not None:
             worker = self._started[text] = self._spawn(text, queue)
+        if wait:
+            worker.ready()
         return worker
 
     def _spawn(self, text: str, queue: str) -> WorkerProcess:
@@ -64,17 +81,7 @@ class Workers:
         file = self._platform.folder / f"{name}.yaml"
         file.write_text(text, encoding="utf-8")
         process = self._platform.spawn("-m", "windrow.testing.serve", str(file), log=name)
-        worker = WorkerProcess(process, queue, self._platform.log(name))
-        client = connect(self._platform.redis_url)
-        wait_for(
-            lambda: process.poll() is not None or any(one.pid == process.pid for one in registered(client)),
-            _START_SECONDS,
-            lambda: f"a worker that serves {queue!r}; its log is {worker.log}",
-        )
-        client.close()
-        if process.poll() is not None:
-            raise RuntimeError(f"the worker must run, and ended with code {process.returncode}: see {worker.log}")
-        return worker
+        return WorkerProcess(process, queue, self._platform.log(name), self._platform.redis_url)
 
     def __enter__(self) -> Self:
         return self
