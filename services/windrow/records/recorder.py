@@ -57,6 +57,11 @@ class Recorder:
         async with self._connection() as connection:
             return await self._position(connection, lock=False)
 
+    async def rewind(self) -> None:
+        """Take the stream from its beginning: it is another one than the position belongs to."""
+        async with self._connection() as connection:
+            await self._move(connection, "0-0")
+
     async def apply(self, entries: Sequence[Entry]) -> None:
         """Put `entries`, in stream order, on record in one transaction.
 
@@ -203,9 +208,10 @@ class Recorder:
 
 
 def _after(entry: str, position: str) -> bool:
-    return _order(entry) > _order(position)
+    return order(entry) > order(position)
 
 
-def _order(entry: str) -> tuple[int, int]:
+def order(entry: str) -> tuple[int, int]:
+    """A stream entry's id as numbers that compare as the entries come."""
     ms, _, sequence = entry.partition("-")
     return int(ms), int(sequence or 0)

@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from windrow.broker import events
-from windrow.records.recorder import Entry
+from windrow.records.recorder import Entry, order
 from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Backoff, Platform, pause
 
 _log = structlog.get_logger(__name__)
@@ -71,11 +71,11 @@ class Reader:
         """One batch: wait for it, put it on record, trim it. Returns early when the platform stops or the lead is lost."""
         platform = self._platform
         if self._position is None:
-            self._position = await platform.recorder.position()
-            self._database_is_back()
-            # What a crash left between commit and trim.
-            await self._trim(self._position)
+            self._position = await self._begin()
         entries = await self._gather(self._position)
+        if not entries:
+            # Nothing for a while: look afresh whether this is still the stream that the position belongs to.
+            self.forget()
         if not entries or not platform.leading.is_set():
             return
         await platform.recorder.apply(entries)
@@ -86,6 +86,27 @@ class Reader:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+    async def _begin(self) -> str:
+        """The position on record; what a crash left between commit and trim is trimmed."""
+        recorder = self._platform.recorder
+        position = await recorder.position()
+        self._database_is_back()
+        last = await self._last_made()
+        if last is not None and order(last) < order(position):
+            # A stream's last id never falls: Redis lost its tail, or is another one with an earlier clock. What is
+            # in it may be new; what is on record already counts nothing again, since each final and attempt counts once.
+            _log.warning("the event stream ends before what is on record; it is read from its beginning", last=last)
+            await recorder.rewind()
+            return "0-0"
+        await self._trim(position)
+        return position
+
+    async def _last_made(self) -> str | None:
+        """The last id that the stream gave out; None when it is empty."""
+        if not await self._redis.xlen(self._stream):
+            return None
+        return _text((await self._redis.xinfo_stream(self._stream))["last-generated-id"])
 
     async def _gather(self, position: str) -> list[Entry]:
         """The next batch: all there is up to its size, and what comes within its time if that is less."""
