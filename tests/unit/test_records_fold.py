@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from windrow.broker.events import new_id
-from windrow.records.fold import AttemptRow, ExecutionRow, fold
+from windrow.records.fold import fold
+from windrow.records.rows import AttemptRow, ExecutionRow
 
 ID = new_id(1_700_000_000.0)
 A1, A2 = new_id(1_700_000_001.0), new_id(1_700_000_002.0)

@@ -15,7 +15,8 @@ _HEAD: Final = f"""# Metrics
 Every metric, by who exports it. Two sources, which answer two questions:
 
 - **exact**: counted in PostgreSQL in the same transaction as the records, exported by the leading server. They survive every
-  restart, each execution and each attempt counts once, and they equal what SQL counts over the records kept and purged. Rest alerts on these.
+  restart, each execution and each attempt counts once, and they equal what SQL counts over the records (those that retention
+  has removed stay counted). Rest alerts on these.
 - **live**: the state right now, or what one process has seen since it started. A worker that is killed may take the last
   scrape interval with it. Good for dashboards, latencies and what happens this second.
 

@@ -9,18 +9,14 @@ The rules, one place each below:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from windrow.broker.events import ACCEPTED, ENDED, MOVED, PROGRESS, RECOVERED, STARTED, Event
 from windrow.records import clean, states
-
-TotalKey = tuple[str, str, str, str]
-"""kind, queue, task, label: the primary key of `totals`."""
+from windrow.records.rows import AttemptRow, ExecutionRow, Rows
 
 FINISHED: Final = "finished"
 ATTEMPTS: Final = "attempts"
@@ -32,85 +28,6 @@ OTHER: Final = "other"
 
 _UNNAMED_ERRORS: Final = {"failed": "Error", "timed_out": "TimeLimitExceeded", "killed": "WorkerLost"}
 """What an attempt that ended badly is counted under when its event names no exception."""
-
-
-@dataclass(slots=True)
-class ExecutionRow:
-    """A row of `executions`; the fields are its columns."""
-
-    id: UUID
-    queue: str
-    task: str
-    accepted_at: datetime | None
-    state: str = states.READY
-    task_id: str | None = None
-    tag: str | None = None
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    priority: int | None = None
-    retries: int = 0
-    recoveries: int = 0
-    attempt_count: int = 0
-    worker: str | None = None
-    wait_s: float | None = None
-    run_s: float | None = None
-    root_id: str | None = None
-    parent_id: str | None = None
-    group_id: str | None = None
-    external_id: str | None = None
-    redo_of: UUID | None = None
-    origin: str | None = None
-    args: str | None = None
-    kwargs: str | None = None
-    error: str | None = None
-    error_message: str | None = None
-    result: str | None = None
-    reason: str | None = None
-    progress_state: str | None = None
-    progress: str | None = None
-    progress_at: datetime | None = None
-    stored: bool = False
-    """Whether it is on record already."""
-    settled: bool = False
-    """Whether this batch says how its last attempt ended: error, result and reason are then this row's, even if null."""
-
-
-@dataclass(slots=True)
-class AttemptRow:
-    """A row of `attempts`; the fields are its columns."""
-
-    execution_id: UUID
-    id: UUID
-    queue: str
-    task: str
-    worker: str | None = None
-    pid: int | None = None
-    retries: int = 0
-    recoveries: int = 0
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    outcome: str | None = None
-    wait_s: float | None = None
-    run_s: float | None = None
-    error: str | None = None
-    message: str | None = None
-    traceback: str | None = None
-    stored: bool = False
-
-
-@dataclass(slots=True)
-class Rows:
-    """What a batch changes."""
-
-    executions: dict[UUID, ExecutionRow] = field(default_factory=dict)
-    attempts: dict[tuple[UUID, UUID], AttemptRow] = field(default_factory=dict)
-    messages: dict[UUID, tuple[str, bytes]] = field(default_factory=dict)
-    """Queue and message of those that have no final state."""
-    finished: set[UUID] = field(default_factory=set)
-    """Executions that reached their final state in this batch."""
-    totals: Counter[TotalKey] = field(default_factory=Counter)
 
 
 def fold(

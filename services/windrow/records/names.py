@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from windrow.metrics.catalogue import OTHER, SERVER_ERRORS, SERVER_TASKS
-from windrow.records.fold import FAILURES, TotalKey
+from windrow.records.fold import FAILURES
+from windrow.records.rows import TotalKey
 
 
 class Names:

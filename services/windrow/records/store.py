@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from windrow.records import partitions, states
-from windrow.records.fold import AttemptRow, ExecutionRow, Rows, TotalKey
+from windrow.records.rows import AttemptRow, ExecutionRow, Rows, TotalKey
 from windrow.records.tables import SCHEMA
 
 _EXECUTION_COLUMNS: Final = (
