@@ -225,6 +225,7 @@ STRANGE = {
     "pickle": (envelope(pickle.dumps(((1, 2), {}, {})), "application/x-python-serialize", CALL), "must be JSON"),
     "bad body": (envelope(b"[1, 2", "application/json", CALL), "must be"),
     "bad eta": (envelope(b"[[1, 2], {}, {}]", "application/json", {**CALL, "eta": "soon"}), "must be"),
+    "bad header": (envelope(b"[[1, 2], {}, {}]", "application/json", {**CALL, "stamped_headers": 5}), "must be"),
     "too large": (envelope(b"[[1, 2], {}, {}]" + b" " * 7_000_000, "application/json", CALL), "8 MiB"),
 }
 

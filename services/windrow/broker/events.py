@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,8 @@ KINDS = (ACCEPTED, STARTED, PROGRESS, ENDED, MOVED, RECOVERED)
 
 Event = dict[str, Any]
 
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
 
 def new_id(now: float | None = None) -> str:
     """A new UUIDv7 as text: 48 bits of milliseconds since 1970, then random bits (RFC 9562)."""
@@ -29,6 +32,11 @@ def new_id(now: float | None = None) -> str:
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def is_id(value: object, now: float) -> bool:
+    """Whether a stranger's value can be an execution id: a UUIDv7, not made later than a day from `now`."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None and id_time(value) < now + 86400
 
 
 def id_time(text: str) -> float:

@@ -226,23 +226,24 @@ class Transport(stock.Transport):
 
 def _due(headers: dict[str, Any], now: float) -> float | None:
     """When a message with an ETA ahead is due, seconds since 1970; None when it may start now."""
-    eta = headers.get("eta")
-    if not eta:
-        return None
+    due = _seconds(headers.get("eta"))  # the worker refuses an ETA that is none, with the sentence
+    return due if due is not None and due > now else None
+
+
+def _seconds(moment: object) -> float | None:
+    """A time as Celery writes it (ISO 8601, UTC unless it says else) in seconds since 1970; None when it is none."""
     try:
-        when = datetime.fromisoformat(eta)
-    except (TypeError, ValueError):
-        return None  # the worker refuses it, with the sentence
-    due = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    return due if due > now else None
+        when = datetime.fromisoformat(moment)  # type: ignore[arg-type]
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) -> tuple[events.Event, tuple[str, str] | None]:
     """Fill in Windrow's header; the `accepted` event, and whose place a retry takes: (worker, tag)."""
     headers = message["headers"]
     given = headers.get(HEADER) or {}
-    retries = headers.get("retries") or 0
-    again = bool(given) and retries > 0
+    again = bool(given) and (headers.get("retries") or 0) > 0
     execution = str(given["id"]) if again else events.new_id(now)
     headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
     replaces = (given["worker"], str(given["tag"])) if again and "tag" in given else None
@@ -265,7 +266,7 @@ def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any]
         "args": str(headers.get("argsrepr") or "")[:MOST_TEXT],
         "kwargs": str(headers.get("kwargsrepr") or "")[:MOST_TEXT],
         "due": None,
-        "expires": headers.get("expires"),
+        "expires": _seconds(headers.get("expires")),
         "priority": properties.get("priority") or 0,
         "root": headers.get("root_id"),
         "parent": headers.get("parent_id"),

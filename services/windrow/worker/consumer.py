@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from celery.exceptions import InvalidTaskError
 from celery.worker import consumer as stock
-from kombu.exceptions import ContentDisallowed, DecodeError
+from kombu.exceptions import ContentDisallowed
 
 from windrow.worker.session import Session
 
@@ -64,7 +63,10 @@ class Consumer(stock.Consumer):
                 strategy(message, payload, _nothing, _nothing, self.on_task_message)
             except ContentDisallowed as error:
                 self._reject(message, f"the message must be JSON (application/json), not {message.content_type}: {error}")
-            except (InvalidTaskError, DecodeError, ValueError, TypeError, KeyError) as error:
+            except self.connection_errors:
+                self.session.say("G", message.taken.tag, "")
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a stranger has put into the headers
                 self._reject(message, f"the message must be one that Celery made: {type(error).__name__}: {error}")
 
         return on_task_received

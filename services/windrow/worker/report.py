@@ -64,8 +64,8 @@ def rejected_event(taken: Taken, reason: str, worker: str) -> events.Event:
     """The event of a message that is no task: its record is made from this alone."""
     headers, properties = _readable(taken.message)
     header = headers.get("windrow")
-    known = header.get("id") if isinstance(header, dict) else None
     now = time.time()
+    known = header.get("id") if isinstance(header, dict) and events.is_id(header.get("id"), now) else None
     keep = len(taken.message) <= MOST_MESSAGE and headers.get("windrow_keep", True)
     return {
         "k": events.ENDED,

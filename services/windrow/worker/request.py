@@ -41,7 +41,7 @@ class Reporting(stock.Request):
         self._verdict: events.Event | None = None
         header = self._request_dict.get("windrow")
         now = time.time()
-        if not isinstance(header, dict) or "id" not in header:
+        if not (isinstance(header, dict) and events.is_id(header.get("id"), now) and isinstance(header.get("t"), int | float)):
             header = {"v": events.VERSION, "id": events.new_id(now), "t": now}
             self.session.accept_stock(self.taken, message._raw, header, bool(getattr(self.task, "redact", False)))
         self.execution: str = header["id"]
@@ -144,9 +144,11 @@ class Reporting(stock.Request):
             return
         if not isinstance(exception, Terminated):
             self._verdict = self._judge(exception, exc_info)
-        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
-        if not isinstance(exception, Terminated):
-            self.acknowledge()
+        try:
+            super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        finally:  # Celery raises again what ended a child for want of memory
+            if not isinstance(exception, Terminated):
+                self.acknowledge()
 
     def _judge(self, exception: Any, exc_info: Any) -> events.Event:
         error, message = error_of(exception)
