@@ -14,7 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, configure_mappers
 from sqlalchemy.pool import NullPool
 
 from windrow.authoring.loop import event_loop, on_event_loop
@@ -57,6 +57,12 @@ _lock = threading.Lock()
 _shared: SharedEngine | None = None
 _of_other_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
 _inherited: list[object] = []
+
+
+def prepare() -> None:
+    """Import the driver and read the mapped classes, so that a child forked after this has them."""
+    make_engine(_url(), poolclass=NullPool)  # imports asyncpg; it connects to nothing
+    configure_mappers()
 
 
 def get_engine() -> AsyncEngine:

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from celery.signals import worker_init
+
 from windrow.authoring.base import adopt, mixed
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import hand_results_past_execution_id
@@ -48,6 +50,7 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
     if celery.configured:
         apply()
     if first:
+        worker_init.connect(_preload, weak=False, dispatch_uid="windrow.authoring.preload")
         hand_results_past_execution_id()
         use_result_backend(celery)
         make = celery._task_from_fun
@@ -61,6 +64,15 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
         for task in list(celery._tasks.values()):
             adopt(task)
     return app
+
+
+def _preload(**_: Any) -> None:
+    """Load what tasks use of the database in the worker's main process, once, not in each child at its first task."""
+    if Settings.from_env().database_url is not None:
+        import windrow.authoring.repository  # noqa: F401
+        from windrow.authoring.database import prepare
+
+        prepare()
 
 
 def _redirect_pending(app: Any, make: Callable[..., Any]) -> None:
