@@ -19,9 +19,16 @@ from windrow.settings import Settings
 @click.option("-A", "--app", help="Serve a queue of this Celery app (module:name) without a windrow.yaml.")
 @click.option("-Q", "--queue", help="The queue to serve, with -A.")
 @click.option("-c", "--concurrency", type=click.IntRange(1, 1000), help="Slots, with -A.  [default: 2]")
+@click.option("--gate", type=click.Path(path_type=Path), hidden=True)
 @state_option
 def worker(
-    name: str | None, file: Path | None, app: str | None, queue: str | None, concurrency: int | None, state: Path | None
+    name: str | None,
+    file: Path | None,
+    app: str | None,
+    queue: str | None,
+    concurrency: int | None,
+    gate: Path | None,
+    state: Path | None,
 ) -> int:
     """Serve one queue in the foreground: that of the QueueWorker NAME, or -Q of the app -A.
 
@@ -32,7 +39,7 @@ def worker(
     with refusing(ValueError, SpecError):
         settings = replace(Settings.from_env(), redis_url=target.redis_url, key_prefix=target.key_prefix)
         spec = _spec(name, file or settings.specs, app, queue, concurrency)
-    return _run(spec, settings)
+    return _run(spec, settings, gate)
 
 
 def _spec(name: str | None, file: Path | None, app: str | None, queue: str | None, concurrency: int | None) -> QueueWorker:
@@ -54,8 +61,10 @@ def _spec(name: str | None, file: Path | None, app: str | None, queue: str | Non
     )
 
 
-def _run(spec: QueueWorker, settings: Settings) -> int:
+def _run(spec: QueueWorker, settings: Settings, gate: Path | None) -> int:
+    """Serve the queue once the file `gate` is there: a supervisor starts workers while the platform's tables are made."""
     import os
+    import time
 
     from windrow.worker.main import load_app, run
 
@@ -67,5 +76,7 @@ def _run(spec: QueueWorker, settings: Settings) -> int:
     except (ImportError, AttributeError) as error:
         sentence = f"spec.app must be a Celery app that can be imported, not {spec.spec.app!r} ({one_line(error)})"
         raise click.ClickException(str(SpecError.at(spec, "spec.app", sentence))) from error
+    while gate is not None and not gate.exists():
+        time.sleep(0.02)
     with refusing(ValueError, OSError):
         return run(spec, settings)

@@ -28,15 +28,25 @@ class Ended:
 class Children:
     """The worker processes by QueueWorker, and the one server process."""
 
-    def __init__(self, logs: Path, env: Mapping[str, str], specs_file: Path | None, death_signal: signal.Signals) -> None:
+    def __init__(self, state_dir: Path, env: Mapping[str, str], specs_file: Path | None, death_signal: signal.Signals) -> None:
         """`env` is the whole environment of each process; `specs_file` is what workers read, None for the default set.
 
-        `death_signal` is what workers get when this process dies.
+        `death_signal` is what workers get when this process dies. The gate is shut.
         """
-        self._logs, self._env, self._specs_file, self._death_signal = logs, env, specs_file, death_signal
+        self._logs, self._gate = state_dir / "logs", state_dir / "gate"
+        self._env, self._specs_file, self._death_signal = env, specs_file, death_signal
+        self.shut_gate()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._children: dict[str, dict[int, Child]] = {}
         self._server: subprocess.Popen[bytes] | None = None
+
+    def open_gate(self) -> None:
+        """Let workers take their first task: what they stand on is there. Until then they only get ready."""
+        self._gate.touch()
+
+    def shut_gate(self) -> None:
+        """Have workers that start from now on wait."""
+        self._gate.unlink(missing_ok=True)
 
     # --- workers ---------------------------------------------------------------------------------------------------------
 
@@ -52,7 +62,7 @@ class Children:
         """Start a worker; it takes the lowest free number of its queue, and the log of that number."""
         used = {child.number for child in self.of(name)}
         number = next(number for number in range(1, len(used) + 2) if number not in used)
-        command = [*_WINDROW, "worker", name]
+        command = [*_WINDROW, "worker", name, "--gate", str(self._gate)]
         if self._specs_file is not None:
             command += ["-f", str(self._specs_file)]
         log = self._logs / f"worker-{name}-{number}.log"

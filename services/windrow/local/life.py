@@ -55,7 +55,7 @@ class Life:
         # An embedded Redis dies with us: a worker could finish nothing any more, and what it runs starts again after the next
         # start. With a Redis that lives on, it drains.
         death_signal = signal.SIGKILL if foundation.embeds_redis else signal.SIGTERM
-        self._children = Children(foundation.logs, env, Path(specs_file) if specs_file else None, death_signal)
+        self._children = Children(foundation.state_dir, env, Path(specs_file) if specs_file else None, death_signal)
         self._supervisor = Supervisor(specs, foundation.client, self._children)
         self._records = RecordsPoll()
         self._server_crashes = Crashes()
@@ -63,6 +63,7 @@ class Life:
         self._server_trouble: str | None = None
         self._rotated = time.monotonic()
         self._decisions: object = None
+        self._ready = False
 
     def __enter__(self) -> Self:
         return self
@@ -73,18 +74,26 @@ class Life:
 
     # --- serving ---------------------------------------------------------------------------------------------------------
 
-    def serve(self, until: Callable[[], bool] | None) -> None:
-        """Rounds, one a second, until a signal or `until()`."""
+    def serve(self, until: Callable[[], bool] | None, on_ready: Callable[[], None]) -> None:
+        """Rounds, one a second, until a signal or `until()`; `on_ready` is called when the tables are there.
+
+        Until then workers are started, since that takes as long, and wait at the gate. Raises `Unreachable`.
+        """
         self._pause_as_specified()
         while not self._signals.stops and not (until and until()):
             now = time.monotonic()
             self._foundation.revive()
-            self._keep_server(now)
+            if not self._ready and self._foundation.migrated():
+                self._ready = True
+                self._children.open_gate()
+                on_ready()
+            if self._ready:
+                self._keep_server(now)
             snapshot = self._supervisor.round(now, time.time())
             self._draw(snapshot, self._server_trouble)
             self._keep_decisions(snapshot)
             self._rotate(now)
-            self._rest(now)
+            self._rest(now, ROUND_SECONDS if self._ready else LEAST_SECONDS)
 
     def _pause_as_specified(self) -> None:
         """Pause queues whose spec says so; resume those that were paused by an earlier spec that doesn't any more."""
@@ -134,8 +143,8 @@ class Life:
             self._rotated = now
             logs.rotate(self._foundation.logs)
 
-    def _rest(self, began: float) -> None:
-        self._signals.wait(began + ROUND_SECONDS - time.monotonic())
+    def _rest(self, began: float, seconds: float) -> None:
+        self._signals.wait(began + seconds - time.monotonic())
         early = began + LEAST_SECONDS - time.monotonic()
         if early > 0:
             time.sleep(early)
@@ -170,7 +179,7 @@ class Life:
                 if now - began > graces[name] or (hurried is not None and now - hurried > HURRY_SECONDS):
                     self._children.kill(name, child.pid)
             self._draw(snapshot, _draining(len(left), hurried is not None))
-            self._rest(now)
+            self._rest(now, ROUND_SECONDS)
         self._end_server(quickly=hurried is not None)
 
     def _end_server(self, *, quickly: bool) -> None:

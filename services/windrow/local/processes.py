@@ -52,6 +52,15 @@ class Identity:
         return process if alive else None
 
 
+def is_gone(pid: int, since: float) -> bool:
+    """Whether the process that had this pid at `since` (seconds since 1970) runs no more."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE or process.create_time() > since + 1.0
+    except psutil.NoSuchProcess:
+        return True
+
+
 def launch(
     argv: Sequence[str],
     *,

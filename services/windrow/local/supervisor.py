@@ -18,6 +18,7 @@ from windrow.broker.client import Client
 from windrow.broker.observe import QueueReading, known_queues, observe
 from windrow.local.children import Children, Ended
 from windrow.local.plan import Crashes, Plan, plan, registered, share_starts, worker_states
+from windrow.local.processes import is_gone
 from windrow.queues import QueueWorker
 from windrow.scaling import Decision, History, Observation, decide
 
@@ -93,6 +94,7 @@ class Supervisor:
         self._strangers: set[str] = set()
         self._looked_for_strangers: float | None = None
         self._exited: list[str] = []
+        self._looked_for_dead = False
 
     def round(self, now: float, wall: float, *, act: bool = True) -> Snapshot:
         """Observe, plan, apply, or only observe; `now` is the supervisor's clock, `wall` seconds since 1970.
@@ -136,9 +138,15 @@ class Supervisor:
 
     def _report_exits(self, readings: dict[str, QueueReading]) -> None:
         """Processes that were seen to end without having said goodbye: what they hold need not wait for the lease."""
-        known = {worker.id for reading in readings.values() for worker in reading.workers}
-        admin.report_exit(self._client, known.intersection(self._exited))
-        self._exited = []
+        known = {worker.id: worker for reading in readings.values() for worker in reading.workers}
+        gone = set(known).intersection(self._exited)
+        if not self._looked_for_dead:
+            # What a platform that was killed left on the books.
+            gone |= {
+                worker.id for worker in known.values() if worker.host == self._host and is_gone(worker.pid, worker.started)
+            }
+        admin.report_exit(self._client, gone)
+        self._exited, self._looked_for_dead = [], True
 
     def _observation(self, queue: _Queue, readings: dict[str, QueueReading] | None, wall: float) -> Observation:
         name = queue.spec.name

@@ -58,12 +58,15 @@ def run(
         )
         shown = display() if show is None else show
         undo.callback(shown.close)
-        platforms.announce(platform, foundation.state_dir)
-        undo.callback(platforms.withdraw, foundation.state_dir)
-        with Life(specs, foundation, _environment(platform, specs), signals, shown) as life:
+
+        def ready() -> None:
+            platforms.announce(platform, foundation.state_dir)
             if on_ready is not None:
                 on_ready(platform)
-            life.serve(until)
+
+        undo.callback(platforms.withdraw, foundation.state_dir)
+        with Life(specs, foundation, _environment(platform, specs), signals, shown) as life:
+            life.serve(until, ready)
     return 0
 
 
