@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.pool import NullPool
 
+from tests.waiting import wait_until
 from windrow import DatabaseSessionLocal, SchedulerRepository, run_async
 from windrow.authoring import database, repository
 from windrow.authoring.attempt import Attempt
@@ -71,7 +72,13 @@ def test_a_connection_that_the_server_closed_is_replaced(url: str) -> None:
         async with DatabaseSessionLocal() as session:
             await session.execute(text(f"SELECT pg_terminate_backend({old})"))
 
+    async def heard() -> bool:
+        assert database._shared is not None
+        (record,) = database._shared.pool._pool.queue  # type: ignore[attr-defined]
+        return bool(record.dbapi_connection.driver_connection.is_closed())
+
     asyncio.run(end())
+    wait_until(lambda: run_async(heard()), 10, "the loop has heard that the connection was closed")
     assert run_async(_backend()) != old
 
 
