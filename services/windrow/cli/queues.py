@@ -58,9 +58,16 @@ def purge(target: Target, as_json: bool, queue: str, yes: bool) -> None:
     client = target.client()
     reading = observe(client, [queue])[queue]
     if not yes and reading.ready + reading.delayed:
-        click.confirm(f"Cancel {reading.ready} ready and {reading.delayed} delayed tasks of {queue}?", abort=True, err=True)
+        _confirm(f"Cancel {reading.ready} ready and {reading.delayed} delayed tasks of {queue}?")
     dropped = admin.purge(client, queue)
     _tell(as_json, {"queue": queue, "cancelled": dropped}, f"{dropped} tasks of {queue} are cancelled")
+
+
+def _confirm(question: str) -> None:
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        raise click.ClickException("a purge must be answered with y, or told --yes; nothing is cancelled") from None
 
 
 def _tell(as_json: bool, value: dict[str, object], sentence: str) -> None:
