@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,11 @@ async def _backend() -> int:
         return int((await session.execute(text("SELECT pg_backend_pid()"))).scalar_one())
 
 
+async def _driver_connection() -> Any:
+    async with DatabaseSessionLocal() as session:
+        return (await (await session.connection()).get_raw_connection()).driver_connection
+
+
 def test_windrows_loop_keeps_its_connection(url: str) -> None:
     """Task after task uses the same connection, disposed of or not."""
 
@@ -67,18 +73,14 @@ def test_other_loops_get_a_connection_for_each_session(url: str) -> None:
 def test_a_connection_that_the_server_closed_is_replaced(url: str) -> None:
     """After PostgreSQL ended a connection, the next session gets a new one; no task fails for it."""
     old = run_async(_backend())
+    driver = run_async(_driver_connection())
 
     async def end() -> None:
         async with DatabaseSessionLocal() as session:
             await session.execute(text(f"SELECT pg_terminate_backend({old})"))
 
-    async def heard() -> bool:
-        assert database._shared is not None
-        (record,) = database._shared.pool._pool.queue  # type: ignore[attr-defined]
-        return bool(record.dbapi_connection.driver_connection.is_closed())
-
     asyncio.run(end())
-    wait_until(lambda: run_async(heard()), 10, "the loop has heard that the connection was closed")
+    wait_until(driver.is_closed, 10, "the loop has heard that the connection was closed")
     assert run_async(_backend()) != old
 
 
@@ -158,7 +160,8 @@ def test_inside_a_task_a_report_is_its_own_attempts(url: str, monkeypatch: pytes
 
 def test_elsewhere_a_report_finds_its_execution(url: str) -> None:
     """By the execution's id, then by the id that its caller gave, the newest first."""
-    first, older, newer = new_id(), new_id(), new_id()
+    now = time.time()
+    first, older, newer = new_id(now), new_id(now), new_id(now + 1)
     run_async(_record(older, "order 7"))
     run_async(_record(newer, "order 7"))
     run_async(_record(first))
