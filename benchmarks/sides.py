@@ -12,6 +12,8 @@ from pathlib import Path
 from benchmarks.stack import Stack, process, until
 
 SLOTS = 2
+LOG_LEVEL = "WARNING"
+"""Celery's own default; Windrow's is INFO, which would write two lines for each task on one side only."""
 SPEC = """apiVersion: windrow.dev/v1alpha1
 kind: QueueWorker
 metadata: {name: bench}
@@ -37,7 +39,7 @@ class Side:
             spec = stack.folder / "bench.yaml"
             spec.write_text(SPEC % SLOTS)
             return [sys.executable, "-m", "windrow.cli", "worker", "bench", "-f", str(spec)]
-        pool = ["-P", "prefork", "-c", str(SLOTS), "-Q", "bench", "-l", "ERROR"]
+        pool = ["-P", "prefork", "-c", str(SLOTS), "-Q", "bench", "-l", LOG_LEVEL]
         return [sys.executable, "-m", "celery", "-A", "benchmarks.bare", "worker", *pool]
 
     @contextmanager
@@ -62,7 +64,7 @@ BARE = (
     Side("prefetch 64", "bare", {"BENCH_PREFETCH": "64"}),
     Side("prefetch off", "bare", {"BENCH_DISABLE_PREFETCH": "1"}),
 )
-WINDROW = Side("windrow", "windrow")
+WINDROW = Side("windrow", "windrow", {"WINDROW_LOG_LEVEL": LOG_LEVEL})
 
 
 def log(stack: Stack, name: str) -> Path:

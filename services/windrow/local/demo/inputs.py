@@ -20,7 +20,7 @@ LATE_EVERY = 25
 """Of the files to pack, one in so many is put there `LATE_SECONDS` after its task: retries until it is there."""
 NEVER_EVERY = 60
 """Of the files to pack, one in so many is never put there: fails when its retries are used up."""
-LARGE_EVERY = 150
+LARGE_EVERY = 120
 """Of the files to pack, one in so many is too large for the queue's soft limit: times out."""
 REPORT_EVERY = 5
 """Of the long jobs, one in so many reports over the records; the others scan a whole series."""
@@ -112,7 +112,7 @@ def _fetch(number: int, place: Place) -> Call:
 def _pack(number: int, place: Place) -> Call:
     late = None
     name = f"{tuple(SERIES.values())[number % len(SERIES)]}-{number % _PARTS}.csv"
-    if number % LARGE_EVERY == LARGE_EVERY // 2:
+    if number % LARGE_EVERY == LARGE_EVERY // 6:
         name = "large.csv"
     elif number % NEVER_EVERY == NEVER_EVERY - 1:
         name = f"never-{number}.csv"
