@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,14 +103,31 @@ def _runs(process: psutil.Process) -> bool:
 
 
 @contextmanager
+def _terminal(output: Path) -> Iterator[int]:
+    """A terminal whose screen is kept as bytes in a file."""
+    leader, follower = pty.openpty()
+
+    def keep() -> None:
+        with output.open("wb", buffering=0) as file, suppress(OSError):  # EIO: nobody has the other end open any more
+            while written := os.read(leader, 65536):
+                file.write(written)
+        os.close(leader)
+
+    threading.Thread(target=keep, daemon=True).start()
+    try:
+        yield follower
+    finally:
+        os.close(follower)
+
+
+@contextmanager
 def up(state: Path, spec: str = SPEC, **env: str) -> Iterator[Up]:
     """`windrow up` on a state folder; killed at the end if it still runs."""
     file, output = state.parent / "windrow.yaml", state.parent / "output"
     file.write_text(spec)
-    settings = {**os.environ, "EVIDENCE": str(state.parent / "evidence"), "PYTHONPATH": str(ROOT), **env}
-    for name in ("REDIS_URL", "DATABASE_URL", "WINDROW_STATE", "WINDROW_SPECS"):
-        settings.pop(name, None)
-    with output.open("wb") as stream:
+    ours = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL", "WINDROW_SPECS")}
+    settings = {**ours, "EVIDENCE": str(state.parent / "evidence"), "PYTHONPATH": str(ROOT), **env}
+    with _terminal(output) if env.get("TERM") == "xterm" else output.open("wb") as stream:
         process = subprocess.Popen(
             [*WINDROW, "up", "-f", str(file), "--state", str(state)],
             env=settings, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=ROOT, start_new_session=True,
@@ -253,3 +272,33 @@ def test_workers_that_crash_are_started_ever_later_and_said(state_dir: Path) -> 
         assert "not in a worker" in (state_dir / "logs" / "worker-work-1.log").read_text()
         platform.process.send_signal(signal.SIGTERM)
         assert platform.process.wait(30) == 0
+
+
+def test_given_servers_take_the_place_of_the_embedded_ones(state_dir: Path, redis_url: str, database_url: str) -> None:
+    """REDIS_URL and DATABASE_URL: an empty database gets its tables, none is embedded, and a terminal shows the queues."""
+    with up(state_dir, REDIS_URL=redis_url, DATABASE_URL=database_url, TERM="xterm") as platform:
+        assert (platform.platform.redis_url, platform.platform.database_url) == (redis_url, database_url)
+        platform.publish("work", 0.0)
+        wait_until(lambda: evidence(state_dir, "end") == 1, 40, "the task has ended")
+        wait_until(lambda: platform.states() == ["success"], 20, "it is on record", pause=0.5)
+        platform.remember()
+        platform.process.send_signal(signal.SIGTERM)
+        assert platform.process.wait(30) == 0
+        assert platform.left() == []
+        assert {path.name for path in state_dir.iterdir()}.isdisjoint({"redis", "postgres"})
+        screen = wait_until(
+            lambda: platform.said().endswith("\x1b[?1049l") and platform.said(), 5, "the shell's screen is back"
+        )
+        assert screen.startswith("\x1b[?1049h")
+        assert "IN FLIGHT" in screen
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+def test_given_servers_that_do_not_answer_are_refused(state_dir: Path, redis_url: str, database_url: str, name: str) -> None:
+    """One sentence, exit code 2, and no process is left."""
+    given = {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
+    given[name] = given[name].rsplit(":", 1)[0] + ":1/0"
+    with up(state_dir, **given) as platform:
+        assert platform.process.wait(60) == 2
+        assert f"{name} must name a" in platform.said().splitlines()[-1]
+        assert "Traceback" not in platform.said()
