@@ -130,6 +130,32 @@ def test_a_leftover_server_is_stopped_before_its_folder_is_used(state_dir: Path)
         assert first.process.wait(5) == 0
 
 
+@pytest.mark.parametrize("kind", [EmbeddedRedis, EmbeddedPostgres])
+def test_a_killed_server_is_revived_where_it_was(kind: type[EmbeddedRedis | EmbeddedPostgres], state_dir: Path) -> None:
+    """Everybody knows the URL: the one that takes its place has the same, and what it held."""
+    with kind(state_dir) as server:
+        url = server.url
+        if isinstance(server, EmbeddedRedis):
+            redis.Redis.from_url(url).set("kept", "yes")
+        else:
+            query(url, "CREATE TABLE kept AS SELECT 7 AS n", "SELECT 1")
+        assert server.process is not None
+        assert not server.revive()
+        server.process.kill()
+        server.process.wait()
+
+        def answers() -> bool:
+            server.revive()
+            return server._answers()
+
+        wait_until(answers, 30, "it answers again", pause=0.2)
+        assert server.url == url
+        if isinstance(server, EmbeddedRedis):
+            assert redis.Redis.from_url(url).get("kept") == b"yes"
+        else:
+            assert query(url, "SELECT n FROM kept") == 7
+
+
 @pytest.fixture
 def locked_folder(tmp_path: Path) -> Path:
     """A folder that its owner alone may enter."""

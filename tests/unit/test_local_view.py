@@ -91,3 +91,18 @@ def test_a_pipe_gets_lines_and_no_codes() -> None:
     lines.show(HEADER, SNAPSHOT, Records())
     assert "\x1b" not in stream.getvalue()
     assert "http://127.0.0.1:1" in stream.getvalue()
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_terminal_that_went_away_stops_nothing() -> None:
+    """Whoever closes the window, or reads only the first lines, doesn't end the platform in the middle of a round."""
+    for made in (Screen(Gone()), Lines(Gone())):
+        made.show(HEADER, SNAPSHOT, Records())
+        made.say("more")
+        made.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -9,6 +10,8 @@ from typing import Protocol, TextIO
 
 from windrow.local.supervisor import Snapshot
 from windrow.local.view import Header, Records, changes, frame
+
+logger = logging.getLogger(__name__)
 
 _ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen, no cursor
 _LEAVE = "\x1b[?25h\x1b[?1049l"
@@ -27,15 +30,32 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
+class _Stream:
+    """Where text goes; one that went away (a closed terminal, `| head`) is written to no more: the platform goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def write(self, text: str) -> None:
+        """Write and flush."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            logger.warning("the view's terminal is gone: %s", error)
+            self._stream = None
+
+
 class Screen:
     """A terminal: one write for each frame that differs from the last."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._stream = _Stream(stream)
         self._last: str | None = None
         self._said: list[str] = []
-        stream.write(_ENTER)
-        stream.flush()
+        self._stream.write(_ENTER)
 
     def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
         """Draw the frame if anything in it changed."""
@@ -45,7 +65,6 @@ class Screen:
         if text != self._last:
             self._last = text
             self._stream.write(text)
-            self._stream.flush()
 
     def say(self, text: str) -> None:
         """Kept for the end: the screen's header says what is going on."""
@@ -54,14 +73,13 @@ class Screen:
     def close(self) -> None:
         """Back to the shell's screen, with what was said."""
         self._stream.write(_LEAVE + "".join(f"{text}\n" for text in self._said))
-        self._stream.flush()
 
 
 class Lines:
     """No terminal: a line when something changed."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._stream = _Stream(stream)
         self._last: Snapshot | None = None
         self._header: Header | None = None
 
@@ -80,7 +98,6 @@ class Lines:
     def say(self, text: str) -> None:
         """Write a line."""
         self._stream.write(f"{text}\n")
-        self._stream.flush()
 
     def close(self) -> None:
         """Nothing to undo."""

@@ -117,10 +117,13 @@ class EmbeddedServer(ABC):
         return self.url
 
     def revive(self) -> bool:
-        """Launch it again if it has ended by itself, on the port it had; says whether it had. Doesn't wait for its answer."""
+        """Launch it again if it has ended by itself; says whether it had. Doesn't wait for its answer.
+
+        Always on the port it had: everybody else knows that one.
+        """
         if self._process is None or self._process.poll() is None:
             return False
-        self._spawn(_free_port(self.port))
+        self._spawn(self.port)
         return True
 
     def stop(self) -> None:
