@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from windrow.queues import DEFAULT_APP, QueueWorker, SpecError
 
@@ -21,13 +21,16 @@ except BaseException as error:
 """
 
 
-def check_apps(specs: Sequence[QueueWorker]) -> None:
+def check_apps(specs: Sequence[QueueWorker], meanwhile: Callable[[], object] | None = None) -> None:
     """Import each distinct app in a process of its own, all at the same time; raises SpecError for the first that can't be.
 
-    Not here: a user's module may do anything when it is imported, and the supervisor must outlive it.
+    Not here: a user's module may do anything when it is imported, and the supervisor must outlive it. `meanwhile` is called
+    when there is something to wait for.
     """
     apps = {spec.spec.app: spec for spec in reversed(specs) if spec.spec.app != DEFAULT_APP}
     probes = {app: _probe(app) for app in apps}
+    if probes and meanwhile is not None:
+        meanwhile()
     faults: dict[str, str] = {}
     for app, process in probes.items():
         try:

@@ -89,6 +89,7 @@ class Foundation:
                 server.launch()
             self._migration = Migration()
             undo.callback(self._migration.end)
+            import_the_rest()
             from windrow.broker.client import connect
 
             if broker is not None:
@@ -134,6 +135,11 @@ class Foundation:
 def _line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def import_the_rest() -> None:
+    """Import what the rounds need: done while others (probes, servers) are waited for, since it takes as long as they do."""
+    import windrow.local.life  # noqa: F401
 
 
 def specs_copy(source: Path, state_dir: Path) -> Path:

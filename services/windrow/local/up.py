@@ -10,7 +10,7 @@ from pathlib import Path
 
 import windrow.local.platform as platforms
 from windrow.local.apps import check_apps
-from windrow.local.foundation import Foundation, specs_copy
+from windrow.local.foundation import Foundation, import_the_rest, specs_copy
 from windrow.local.platform import Platform
 from windrow.local.ports import check_port
 from windrow.local.signals import Signals
@@ -38,7 +38,7 @@ def run(
     what runs. `on_ready` is called when both servers answer and the tables are there. Call it from the main thread.
     Raises SpecError, `StateInUse`, `PortInUse`, `ServerFailed` or `Unreachable` before anything of Windrow's runs.
     """
-    check_apps(specs)
+    check_apps(specs, meanwhile=import_the_rest)
     check_port(settings.host, settings.port)
     with Signals() as signals, ExitStack() as undo:
         try:
@@ -46,7 +46,7 @@ def run(
         except KeyboardInterrupt:
             return INTERRUPTED
         signals.settled = True
-        from windrow.local.life import Life  # it needs what was imported while the servers started
+        from windrow.local.life import Life
 
         undo.callback(_journal(foundation.logs))
         platform = Platform(
