@@ -30,6 +30,8 @@ HEADER = "windrow"
 MOST_TEXT = 1024
 MOST_MESSAGE = 8 * 1024 * 1024
 
+_PUBLISH = load("publish")
+
 Rejecter = Callable[[Taken, str], None]
 
 
@@ -38,6 +40,7 @@ class Channel(stock.Channel):
 
     supports_batch_publish = False  # a batch would publish without the events
 
+    _plain: redis.Redis | None = None
     taker: Taker | None = None
     reject_raw: Rejecter | None = None
 
@@ -75,14 +78,16 @@ class Channel(stock.Channel):
             queue, text, events.encode(event), int(due * 1000) if due else "", head, tag,
             replaces[1] if replaces else "", "1" if keep else "",
         ]  # fmt: skip
-        with self._plain_client() as client:
-            done = load("publish")(client, names, arguments)
+        done = _PUBLISH(self._plain_client(), names, arguments)
         if not done:
             logger.warning("the retry of %s was dropped: its attempt had been given to another worker", headers["id"])
 
-    def _plain_client(self) -> Any:
-        # The prefixed client would put its prefix before some of a script's keys only.
-        return _Borrowed(self.pool)
+    def _plain_client(self) -> redis.Redis:
+        """A client on this channel's pool that puts no prefix before keys: a script's keys have theirs already."""
+        pool = self.pool
+        if self._plain is None or self._plain.connection_pool is not pool:
+            self._plain = redis.Redis(connection_pool=pool)
+        return self._plain
 
     # --- taking ----------------------------------------------------------------------------------------------------------
 
@@ -161,19 +166,6 @@ class Channel(stock.Channel):
             return connection
 
         return make
-
-
-class _Borrowed:
-    """A client on a channel's connection pool without the channel's key prefixing."""
-
-    def __init__(self, pool: redis.ConnectionPool) -> None:
-        self._client = redis.Redis(connection_pool=pool)
-
-    def __enter__(self) -> redis.Redis:
-        return self._client
-
-    def __exit__(self, *exc: object) -> None:
-        return None
 
 
 class _Poller(stock.MultiChannelPoller):
