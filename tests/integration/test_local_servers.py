@@ -205,3 +205,21 @@ def test_root_keeps_data_within_reach_when_the_state_folder_is_locked(
         assert home.stat().st_mode & 0o777 == 0o700
     finally:
         shutil.rmtree(elsewhere)
+
+
+@AS_ROOT
+def test_data_of_temporary_state_folders_does_not_pile_up(
+    locked_folder: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where data lies elsewhere, the next platform removes that of a state folder in /tmp that is gone, no other."""
+    monkeypatch.setattr(unprivileged, "_BASES", (state_dir.parent / "base",))
+    who = unprivileged.account()
+    assert who is not None
+    alive, gone = locked_folder / "alive", locked_folder / "gone"
+    for state in (alive, gone):
+        state.mkdir()
+    elsewhere = unprivileged.data_folder(who, Path("/mnt/not mounted"))
+    kept, orphan = unprivileged.data_folder(who, alive), unprivileged.data_folder(who, gone)
+    gone.rmdir()
+    unprivileged.data_folder(who, alive)
+    assert [folder.exists() for folder in (elsewhere, kept, orphan)] == [True, True, False]

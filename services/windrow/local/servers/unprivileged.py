@@ -18,6 +18,7 @@ from pathlib import Path
 from windrow.local.processes import Account
 from windrow.local.servers.base import ServerFailed
 
+_NOTE = ".state"
 _ACCOUNTS = ("postgres", "nobody")
 _BASES = (Path("/var/lib/windrow"), Path("/var/tmp/windrow"))  # noqa: S108 - made by root, checked to be root's below
 
@@ -83,11 +84,28 @@ def copy_within_reach(who: Account, root: Path, parts: Sequence[Path], version: 
 
 
 def data_folder(who: Account, state_dir: Path) -> Path:
-    """A new folder for the data of this state folder, within the account's reach."""
-    digest = hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:12]
-    folder = Path(tempfile.mkdtemp(dir=base(who), prefix=f"data-{digest}-"))
+    """A new folder for the data of this state folder, within the account's reach; a note beside it says whose it is."""
+    owner = state_dir.resolve()
+    place = base(who)
+    _remove_orphans(place)
+    digest = hashlib.sha256(str(owner).encode()).hexdigest()[:12]
+    folder = Path(tempfile.mkdtemp(dir=place, prefix=f"data-{digest}-"))
+    folder.with_suffix(_NOTE).write_text(str(owner), encoding="utf-8")
     os.chown(folder, who.uid, who.gid)
     return folder
+
+
+def _remove_orphans(place: Path) -> None:
+    """Remove the data of state folders that lay in the temporary folder and are gone, as those of tests are.
+
+    Of others: a state folder that isn't there may be on a disk that isn't there.
+    """
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for note in place.glob(f"data-*{_NOTE}"):
+        owner = Path(note.read_text(encoding="utf-8"))
+        if owner.is_relative_to(temporary) and not owner.exists():
+            shutil.rmtree(note.with_suffix(""), ignore_errors=True)
+            note.unlink(missing_ok=True)
 
 
 def _allowed(who: Account, path: Path, bit: int) -> bool:
