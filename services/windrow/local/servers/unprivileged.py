@@ -102,7 +102,10 @@ def _remove_orphans(place: Path) -> None:
     """
     temporary = Path(tempfile.gettempdir()).resolve()
     for note in place.glob(f"data-*{_NOTE}"):
-        owner = Path(note.read_text(encoding="utf-8"))
+        try:
+            owner = Path(note.read_text(encoding="utf-8"))
+        except FileNotFoundError:  # another platform removes it at this moment
+            continue
         if owner.is_relative_to(temporary) and not owner.exists():
             shutil.rmtree(note.with_suffix(""), ignore_errors=True)
             note.unlink(missing_ok=True)
