@@ -8,6 +8,7 @@ import pytest
 from windrow.broker.events import new_id
 from windrow.records.fold import fold
 from windrow.records.rows import AttemptRow, ExecutionRow
+from windrow.records.states import FINALS
 
 ID = new_id(1_700_000_000.0)
 A1, A2 = new_id(1_700_000_001.0), new_id(1_700_000_002.0)
@@ -59,7 +60,7 @@ AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, me
         pytest.param([accepted(due=1_600_000_000.0)], "ready", 0, b"m", id="accepted with a due time that has passed"),
         pytest.param([accepted(), started()], "running", 1, b"m", id="started"),
         pytest.param([accepted(), ended("success", "success")], "success", 1, None, id="ended without started"),
-        pytest.param([accepted(), started(), FAILED], "failed", 1, None, id="failed"),
+        pytest.param([accepted(), started(), FAILED], "failed", 1, b"m", id="failed"),
         pytest.param([accepted(), started(), AGAIN], "retrying", 1, b"m2", id="a retry replaces the message"),
         pytest.param([accepted(), started(), AGAIN, RETRIED], "retrying", 1, b"m2", id="retried is said after the retry"),
         pytest.param([accepted(), started(), AGAIN, RETRIED_GONE], "retrying", 1, b"m2", id="its worker died before saying so"),
@@ -73,29 +74,31 @@ AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, me
         pytest.param([accepted(), started(), ended("ready", "handed_back")], "ready", 1, b"m", id="handed back"),
         pytest.param([accepted(), started(), recovered("ready")], "ready", 1, b"m", id="recovered"),
         pytest.param([accepted(), recovered("ready", None, None)], "ready", 0, b"m", id="recovered before it started"),
-        pytest.param([accepted(), started(), recovered("lost")], "lost", 1, None, id="recovered once too often"),
+        pytest.param([accepted(), started(), recovered("lost")], "lost", 1, b"m", id="recovered once too often"),
         pytest.param([accepted(), started(), AGAIN, started(A2, 1), recovered("ready", attempt=A2)], "ready", 2, b"m2",
                      id="a retry's attempt is recovered"),
         pytest.param([accepted(), moved("delayed", 1_700_000_050.0)], "delayed", 0, b"m", id="put back by a rate limit"),
-        pytest.param([accepted(), ended("expired", None, None)], "expired", 0, None, id="expired"),
-        pytest.param([accepted(), ended("cancelled", None, None)], "cancelled", 0, None, id="cancelled"),
+        pytest.param([accepted(), ended("expired", None, None)], "expired", 0, b"m", id="expired"),
+        pytest.param([accepted(), ended("cancelled", None, None)], "cancelled", 0, b"m", id="cancelled"),
         pytest.param([ended("rejected", None, None, task_id="T", tag="g")], "rejected", 0, None, id="never accepted"),
+        pytest.param([ended("rejected", None, None, task_id="T", body="raw")], "rejected", 0, b"raw", id="its body is kept"),
         pytest.param([started()], "running", 1, None, id="its acceptance was never heard of"),
         pytest.param([accepted(), ended("success", "success"), FAILED], "success", 1, None, id="a final never changes"),
-        pytest.param([accepted(), FAILED, accepted(), started(A2)], "failed", 1, None, id="nothing follows a final"),
-        pytest.param([accepted(), FAILED, recovered("ready", attempt=A2)], "failed", 1, None, id="no recovery after a final"),
+        pytest.param([accepted(), FAILED, accepted(), started(A2)], "failed", 1, b"m", id="nothing follows a final"),
+        pytest.param([accepted(), FAILED, recovered("ready", attempt=A2)], "failed", 1, b"m", id="no recovery after a final"),
         pytest.param([accepted(), accepted()], "ready", 0, b"m", id="accepted twice"),
         pytest.param([accepted(), started(), accepted()], "running", 1, b"m", id="accepted again while it runs"),
         pytest.param([accepted(), ended("unheard of", "success")], "ready", 1, b"m", id="a state of a later release"),
     ],
 )  # fmt: skip
 def test_events_lead_to_states(events, state, attempts, message):
-    """Each state follows from the events; the message is kept until the final and no longer."""
+    """Each state follows from the events; the message is kept until the execution has succeeded."""
     rows = run(*events)
     row = one(rows)
     assert (row.state, row.attempt_count) == (state, attempts)
     assert rows.messages.get(row.id, (None, None))[1] == message
-    assert (row.id in rows.finished) == (message is None and state != "running")
+    assert (row.id in rows.finished) == (state in FINALS)
+    assert (row.id in rows.spent) == (state == "success")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def parsed(text):
 def test_the_leader_exports_all_that_the_catalogue_says():
     """Each metric of server and leader is on the page, with the catalogue's type, and what stands there is right."""
     totals = [("finished", "q", "t", "success", 5), ("failures", "q", "t", 'E"\\\n', 2), ("attempts", "q", "t", "", 7)]
-    text = render(True, Figures(totals, {"q": reading()}, 0.5, 0))
+    text = render(True, Figures(totals, {"q": reading()}, {("q", "idle"): 2}, 0.5, 0))
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for metric in exported_by("leader", "server"):
         family = families[metric.name.removesuffix("_total")]
@@ -46,7 +46,7 @@ def test_the_leader_exports_all_that_the_catalogue_says():
 
 def test_a_known_task_has_eight_series_from_the_start():
     """All its final states, its attempts and its retries stand at zero before the first of each."""
-    with_one = parsed(render(True, Figures([("attempts", "q", "t", "", 0)], {}, 0.0, 0)))
+    with_one = parsed(render(True, Figures([("attempts", "q", "t", "", 0)], {}, {}, 0.0, 0)))
     own = {key: value for key, value in with_one.items() if ("task", "t") in key}
     assert len(own) == 8
     assert set(own.values()) == {0}
@@ -60,7 +60,7 @@ def test_only_the_leader_speaks_for_all():
 
 def test_what_can_not_be_read_is_left_out():
     """A gap says unknown; a zero would be a lie."""
-    values = parsed(render(True, Figures(None, None, None, 0)))
+    values = parsed(render(True, Figures(None, None, None, None, 0)))
     assert {name for name, *_ in values} == {"windrow_leader", "windrow_records_dropped_total"}
 
 
@@ -69,6 +69,6 @@ def test_the_largest_page_is_quick():
     totals = [("attempts", f"queue{n % 50}", f"project.module.task{n}", "", n) for n in range(SERVER_TASKS)]
     totals += [("failures", f"queue{n % 50}", f"project.module.task{n}", "E", n) for n in range(SERVER_ERRORS)]
     started = time.process_time()
-    text = render(True, Figures(totals, {}, 0.0, 0))
+    text = render(True, Figures(totals, {}, {}, 0.0, 0))
     assert time.process_time() - started < 3
     assert 80_000 < text.count("\n") - 2 * len(BY_NAME) < 100_000

@@ -60,6 +60,16 @@ def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
         client.hdel(client.keys_of.drain, *names)
 
 
+def count_decisions(client: Client, decisions: Iterable[tuple[str, str]]) -> None:
+    """Count scaling decisions, each (queue, reason), that changed a number of workers. Raises redis.RedisError."""
+    made = list(decisions)
+    if made:
+        with client.pipeline(transaction=False) as pipe:
+            for queue, reason in made:
+                pipe.hincrby(client.keys_of.decisions, f"{queue} {reason}", 1)
+            pipe.execute()
+
+
 def report_exit(client: Client, workers: Iterable[str]) -> None:
     """Say that whoever watched these workers' processes saw them end: their messages go back without counting silence."""
     names = list(workers)

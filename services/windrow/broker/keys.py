@@ -31,6 +31,7 @@ class Keys:
     recoveries = _key("windrow:recoveries")
     events = _key("windrow:events")
     leader = _key("windrow:leader")
+    decisions = _key("windrow:decisions")
 
     def inflight(self, worker: str) -> str:
         """The messages a worker has taken and not finished."""

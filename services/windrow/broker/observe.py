@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from windrow.broker.client import Client
 from windrow.broker.keys import BINDINGS, PRIORITY_STEPS, SEPARATOR
@@ -170,6 +171,12 @@ def _oldest(queue: str, heads: Iterable[bytes | None], now: float) -> tuple[floa
     for mark in [mark for mark in _first_seen if mark[0] == queue and mark not in present]:
         del _first_seen[mark]
     return age, lower
+
+
+def decisions(client: Client) -> dict[tuple[str, str], int]:
+    """How often a scaling decision changed a number of workers, by queue and reason. Raises redis.RedisError."""
+    counted = cast(dict[bytes, bytes], client.hgetall(client.keys_of.decisions))
+    return {(queue, reason): int(n) for key, n in counted.items() for queue, _, reason in [key.decode().partition(" ")]}
 
 
 def known_queues(client: Client) -> set[str]:

@@ -94,6 +94,7 @@ class Supervisor:
         self._strangers: set[str] = set()
         self._looked_for_strangers: float | None = None
         self._exited: list[str] = []
+        self._changed: list[tuple[str, str]] = []
         self._looked_for_dead = False
 
     def round(self, now: float, wall: float, *, act: bool = True) -> Snapshot:
@@ -175,6 +176,7 @@ class Supervisor:
     def _plan(self, queue: _Queue, seen: Observation, now: float) -> Plan:
         decision, queue.history = decide(queue.spec, seen, queue.history)
         if queue.decision is None or decision.replicas != queue.decision.replicas:
+            self._changed.append((queue.spec.spec.queue, decision.reason))
             logger.info("%s: %d workers (%s): %s", queue.spec.name, decision.replicas, decision.reason, decision.sentence)
         queue.decision = decision
         made = plan(seen, decision.replicas, self._children.of(queue.spec.name), now)
@@ -188,6 +190,8 @@ class Supervisor:
         try:
             admin.withdraw_drain(self._client, [worker for made in plans.values() for worker in made.withdraw])
             admin.ask_drain(self._client, [worker for made in plans.values() for worker in made.ask])
+            admin.count_decisions(self._client, self._changed)
+            self._changed = []
         except redis.RedisError as error:
             logger.warning("Redis is away: %s; workers are asked to drain in the next round", error)
         for name, made in plans.items():

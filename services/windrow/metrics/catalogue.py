@@ -129,6 +129,16 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "Redis, read at most once a second",
     ),
     Metric(
+        "windrow_scaling_decisions_total",
+        "counter",
+        ("queue", "reason"),
+        "decisions",
+        "Scaling decisions that changed a queue's number of workers, by reason (docs/scaling.md).",
+        "leader",
+        "live",
+        "Redis, where the scaler counts them",
+    ),
+    Metric(
         "windrow_records_lag_seconds",
         "gauge",
         (),

@@ -69,7 +69,9 @@ class _Fold:
         self.rows.executions[row.id] = row
 
     def _message(self, row: ExecutionRow, event: Event) -> None:
-        message = event.get("message")
+        self._keep(row, event.get("message"))
+
+    def _keep(self, row: ExecutionRow, message: object) -> None:
         if isinstance(message, str):
             self.rows.messages[row.id] = (row.queue, message.encode("utf-8", "surrogatepass"))
 
@@ -179,7 +181,11 @@ class _Fold:
         row.due_at = None
         row.finished_at = clean.moment(event.get("t"))
         self.rows.finished.add(row.id)
-        self.rows.messages.pop(row.id, None)
+        if state == states.SUCCESS:
+            self.rows.messages.pop(row.id, None)
+            self.rows.spent.add(row.id)
+        else:
+            self._keep(row, event.get("body"))
         task = OTHER if state == states.REJECTED else row.task
         self.rows.totals[(FINISHED, row.queue, task, state)] += 1
 

@@ -86,7 +86,9 @@ class Rows:
     executions: dict[UUID, ExecutionRow] = field(default_factory=dict)
     attempts: dict[tuple[UUID, UUID], AttemptRow] = field(default_factory=dict)
     messages: dict[UUID, tuple[str, bytes]] = field(default_factory=dict)
-    """Queue and message of those that have no final state."""
+    """Queue and message of those that have not succeeded: what did not can be run again."""
+    spent: set[UUID] = field(default_factory=set)
+    """Executions that succeeded in this batch: their messages are dropped."""
     finished: set[UUID] = field(default_factory=set)
     """Executions that reached their final state in this batch."""
     totals: Counter[TotalKey] = field(default_factory=Counter)

@@ -158,7 +158,7 @@ async def save(connection: asyncpg.Connection, rows: Rows) -> None:
     if rows.messages:
         queues, bodies = zip(*rows.messages.values(), strict=True)
         await connection.execute(_SAVE_MESSAGES, list(rows.messages), queues, bodies)
-    gone = [identity for identity in rows.finished if rows.executions[identity].stored]
+    gone = [identity for identity in rows.spent if rows.executions[identity].stored]
     for day, group in by_day(gone).items():
         await connection.execute(_DROP_MESSAGES % partitions.name("messages", day), group)
 

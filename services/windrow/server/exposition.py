@@ -26,6 +26,7 @@ class Figures:
 
     totals: Iterable[tuple[str, str, str, str, int]] | None
     readings: Mapping[str, QueueReading] | None
+    decisions: Mapping[tuple[str, str], int] | None
     lag_s: float | None
     dropped: int
 
@@ -38,6 +39,8 @@ def render(leader: bool, figures: Figures | None) -> str:
             parts += _totals(figures.totals)
         if figures.readings is not None:
             parts += _readings(figures.readings)
+        if figures.decisions is not None:
+            parts.append(_family("windrow_scaling_decisions_total", sorted(figures.decisions.items())))
         if figures.lag_s is not None:
             parts.append(_family("windrow_records_lag_seconds", [((), figures.lag_s)]))
         parts.append(_family("windrow_records_dropped_total", [((), figures.dropped)]))

@@ -42,6 +42,7 @@ class Sources:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self.readings = Cached(self._read_queues)
+        self.decisions = Cached(self._read_decisions)
         self.totals = Cached(self._read_totals)
         self.lag = Cached(self._read_lag)
 
@@ -50,6 +51,7 @@ class Sources:
         return Figures(
             totals=await _or_none(self.totals.get()),
             readings=await _or_none(self.readings.get()),
+            decisions=await _or_none(self.decisions.get()),
             lag_s=(await _or_none(self.lag.get()) or {}).get("seconds"),
             dropped=self._platform.dropped,
         )
@@ -59,6 +61,9 @@ class Sources:
             return observe.observe(self._platform.client, self._platform.queues(), time.time())
 
         return await asyncio.to_thread(read)
+
+    async def _read_decisions(self) -> dict[tuple[str, str], int]:
+        return await asyncio.to_thread(observe.decisions, self._platform.client)
 
     async def _read_totals(self) -> list[tuple[str, str, str, str, int]]:
         async with self._platform.engine.connect() as connection:

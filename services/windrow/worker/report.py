@@ -82,7 +82,7 @@ def rejected_event(taken: Taken, reason: str, worker: str) -> events.Event:
         "tag": str(properties.get("delivery_tag") or ""),
         "args": str(headers.get("argsrepr") or "")[:MOST_TEXT],
         "kwargs": str(headers.get("kwargsrepr") or "")[:MOST_TEXT],
-        "message": taken.message.decode("utf-8", "replace") if keep else None,
+        "body": taken.message.decode("utf-8", "replace") if keep else None,
     }
 
 
