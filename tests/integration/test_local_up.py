@@ -141,7 +141,8 @@ def up(state: Path, spec: str = SPEC, **env: str) -> Iterator[Up]:
             process.kill()
             process.wait()
         for late in made.left():
-            late.kill()
+            with suppress(psutil.NoSuchProcess):  # its parent's death may have ended it meanwhile
+                late.kill()
 
 
 def evidence(state: Path, what: str) -> int:

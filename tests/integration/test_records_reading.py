@@ -51,7 +51,8 @@ def test_executions_are_listed_and_found(executions, migrated_database_url):
             (attempt,) = await repository.attempts(connection, UUID(executions[1]))
             assert (attempt["outcome"], attempt["message"]) == ("failed", "no")
             assert await repository.message(connection, UUID(executions[2])) == b"{}"
-            assert await repository.message(connection, UUID(executions[1])) is None
+            assert await repository.message(connection, UUID(executions[1])) == b"{}"
+            assert await repository.message(connection, UUID(executions[0])) is None
 
     run(migrated_database_url, use)
 

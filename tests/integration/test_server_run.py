@@ -115,7 +115,7 @@ def test_a_stream_goes_on_record_and_can_be_read(start, redis_client, migrated_d
     assert totals == counted
     assert server.get("/api/lag") == {"entries": 0, "seconds": 0.0}
     found = server.get(f"/api/executions/{execution}")
-    assert (found["state"], found["attempts"][0]["id"], found["message_bytes"]) == ("failed", attempt, None)
+    assert (found["state"], found["attempts"][0]["id"], found["message_bytes"]) == ("failed", attempt, 2)
     assert server.get("/api/executions?state=failed&queue=default&limit=1")[0]["state"] == "failed"
     assert {queue["queue"] for queue in server.get("/api/queues")} >= {"default", "high_priority", "celery"}
     metrics = server.get("/metrics")

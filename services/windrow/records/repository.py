@@ -89,7 +89,7 @@ async def reports(connection: Connection, execution_id: UUID) -> list[Row]:
 
 
 async def message(connection: Connection, execution_id: UUID) -> bytes | None:
-    """The kept message of an execution that has no final state; None when there is none (any more)."""
+    """The kept message of an execution that has not succeeded; None when there is none (any more)."""
     statement = select(_messages.c.body).where(_messages.c.execution_id == execution_id)
     found: bytes | None = (await connection.execute(statement)).scalar()
     return found
