@@ -263,6 +263,18 @@ def test_remote_control_works(work: Work) -> None:
     assert [reply["ok"] for reply in answer.values()] == ["pong"]
 
 
+def test_a_cancelled_consumer_rests_and_takes_again_when_added(work: Work) -> None:
+    """`control.cancel_consumer` stops taking, not the worker; `add_consumer` starts it again."""
+    process = work.start(concurrency=1)
+    control = evidence.app.control
+    wait_until(lambda: control.cancel_consumer("work", reply=True, timeout=1), 10, "the worker answers")
+    result = task("add").apply_async((1, 2), queue="work")
+    wait_until(lambda: observe.observe(work.client, ["work"])["work"].ready == 1, 5, "it is not taken")
+    control.add_consumer("work", reply=True, timeout=1)
+    assert result.get(timeout=5) == 3
+    assert process.poll() is None
+
+
 def test_a_stock_worker_still_serves_an_installed_app(redis_url: str) -> None:
     """The transport works for any other consumer as kombu's own: publish, get, acknowledge."""
     with Connection(redis_url, transport="windrow.broker.transport:Transport") as connection:

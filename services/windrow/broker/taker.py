@@ -106,6 +106,12 @@ class Taker:
         self._look = True
         self._pump()
 
+    def rest(self) -> None:
+        """Take nothing until `consume` is called again, and hand back what was taken and not started."""
+        self._deliver = None
+        self.inflight.give_back_waiting()
+        self._pump()
+
     def stop_taking(self) -> None:
         """Take nothing more, and hand back what was taken and not started. Safe in a signal handler."""
         self._stopping = True

@@ -124,7 +124,7 @@ class Channel(stock.Channel):
         if self.taker is not None and self._tag_to_queue.get(consumer_tag) == self.taker.queue:
             self._tag_to_queue.pop(consumer_tag)
             self._consumers.discard(consumer_tag)
-            self.taker.stop_taking()
+            self.taker.rest()
             return None
         return super()._basic_cancel(consumer_tag)
 
