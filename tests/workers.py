@@ -6,14 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import redis
 
 from tests.waiting import wait_until
 from windrow.broker import events
@@ -147,13 +144,3 @@ def until_settled(work: Work, executions: Iterable[str], timeout: float) -> None
     """Wait until each of these executions has a final state."""
     wanted = set(executions)
     wait_until(lambda: wanted <= set(work.finals()), timeout, "every execution has a final state", pause=0.2)
-
-
-def redis_command_count(client: redis.Redis) -> int:
-    """How many reads Redis has made from its clients."""
-    return int(client.info("stats")["total_reads_processed"])
-
-
-def clock() -> float:
-    """Monotonic seconds, as the evidence has them."""
-    return time.monotonic()

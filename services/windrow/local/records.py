@@ -87,5 +87,5 @@ def _error(row: Any) -> str:
     """One failed execution on a line: when, where, which, what."""
     at = datetime.fromisoformat(row["finished_at"]).astimezone().strftime("%H:%M:%S") if row["finished_at"] else "--:--:--"
     what = " ".join(str(row["error_message"] or row["reason"] or "").split())
-    text = f"{at}  {row['queue']}  {row['task']}  {row['state']}: {row['error'] or ''}"
-    return f"{text}: {what}" if what else text
+    text = f"{at}  {row['queue']}  {row['task']}  {row['state']}"
+    return ": ".join(part for part in (text, row["error"], what) if part)

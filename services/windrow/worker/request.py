@@ -61,11 +61,6 @@ class Reporting(stock.Request):
         """True when the task is acknowledged before it runs: it must not run again if its worker dies."""
         return not self.task.acks_late
 
-    @property
-    def redelivered(self) -> bool:
-        """True when the execution may have a count of recoveries in Redis."""
-        return True
-
     # --- towards the pool ------------------------------------------------------------------------------------------------
 
     def execute_using_pool(self, pool: Any, **kwargs: Any) -> Any:
@@ -140,7 +135,7 @@ class Reporting(stock.Request):
             self.on_retry(exc_info)
             return
         if isinstance(exception, (WorkerLostError, SystemExit, KeyboardInterrupt)) and not self._already_revoked:
-            self._process_died(exc_info, exception)
+            self._process_died(exception)
             return
         if not isinstance(exception, Terminated):
             self._verdict = self._judge(exception, exc_info)
@@ -162,7 +157,7 @@ class Reporting(stock.Request):
         outcome = "timed_out" if timed_out else "failed"
         return ended_event(self, outcome, outcome, error=error, message=message, traceback=exc_info.traceback)
 
-    def _process_died(self, exc_info: Any, exception: BaseException) -> None:
+    def _process_died(self, exception: BaseException) -> None:
         if not self._ignore_result and self._success_was_stored():
             task_ready(self, successful=True)
             self._settle(ended_event(self, "success", "success", reason="its process died after its result was stored"))
@@ -175,7 +170,6 @@ class Reporting(stock.Request):
         back = ended_event(self, "killed", "ready", error="WorkerLostError", message=message, reason="its process died")
         reason = "acknowledged early, and its process died" if self.early else "its process died too often"
         lost = {**back, "state": "lost", "reason": reason}
-        self._exc_info = exc_info
         self._settled_by(lambda: self.session.killed(self, back, lost))
 
     def say_lost(self, count: int) -> None:

@@ -182,7 +182,7 @@ class Session:
         tag = request.taken.tag
         self._left(request, event)
         final = event["state"] not in (None, "ready", "delayed", "retrying")
-        self.say("F", tag, events.encode(event), event["id"] if final and request.redelivered else "")
+        self.say("F", tag, events.encode(event), event["id"] if final else "")
 
     def given_back(self, request: Reporting, event: events.Event | None) -> None:
         """An attempt's message goes back to its queue."""
