@@ -216,3 +216,19 @@ def test_an_applied_chain_hands_results_on_as_a_worker_does(app: Celery) -> None
     assert chord([word.s(), word.s("b")], shout.s()).apply().get() == [None, ["word", "b"], 1]
     assert chain(word.s(), caller.s()).apply().get() == ["by the body", "word", 1]
     assert shout.s().apply(("given",)).get() == ["given", None, 1]
+
+
+def test_an_app_may_be_installed_between_the_first_use_of_two_tasks() -> None:
+    """One task was used before the app was installed, another was not: both are Windrow's afterwards."""
+    app = Celery("halfway", broker="redis://127.0.0.1:1/0", set_as_current=False)
+
+    @app.task
+    def used(): ...
+
+    @app.task
+    def unused(): ...
+
+    assert used.name  # makes the task, and not the other
+    windrow.install(app, "redis://127.0.0.1:1/0")
+    for task in (used, unused):
+        assert task.Strategy == "windrow.worker.strategy:default"

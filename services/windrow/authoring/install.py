@@ -78,7 +78,7 @@ def _preload(**_: Any) -> None:
 def _redirect_pending(app: Any, make: Callable[..., Any]) -> None:
     """Tasks that were decorated and not made yet hold Celery's own maker: they get the app's new one."""
     for proxy in app._pending:
-        if object.__getattribute__(proxy, _PROXYS_MAKER) == make:
+        if not proxy.__evaluated__() and object.__getattribute__(proxy, _PROXYS_MAKER) == make:
             object.__setattr__(proxy, _PROXYS_MAKER, app._task_from_fun)
 
 
