@@ -62,3 +62,22 @@ def test_a_frozen_redis_is_waited_for(state_dir: Path, tmp_path: Path) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
         server.stop()
+
+
+def test_a_worker_started_without_redis_serves_once_it_is_there(state_dir: Path, tmp_path: Path) -> None:
+    """Started while Redis is away, a worker waits for it, and its queue's rate limit is set then."""
+    server = EmbeddedRedis(state_dir)
+    url = server.start()
+    try:
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
+        with working(url, tmp_path, more="  rateLimit: 10/s") as work:
+            process = work.start(concurrency=1, wait=False)
+            wait_until(lambda: "Cannot connect" in work.log(), 20, "the worker has looked for Redis")
+            assert server.revive()
+            server.ready()
+            wait_until(lambda: work.id_of(process), 20, "the worker registers")
+            assert work.client.hget("windrow:queue:work", "rate") == b"10.0"
+    finally:
+        server.stop()

@@ -175,7 +175,7 @@ def test_the_soft_limit_comes_though_the_awaited_swallows_it(soft_limit: Any) ->
         try:
             await asyncio.sleep(30)
         except BaseException:
-            pass
+            pass  # swallowing the cancellation is what this part does wrong
 
     async def work() -> None:
         await asyncio.create_task(stubborn())

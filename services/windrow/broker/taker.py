@@ -56,8 +56,6 @@ class Taker:
     ) -> None:
         self.inflight = InFlight(slots)
         self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
-        self.drain = ""
-        self.refused = 0
         self._make_connection = make_connection
         self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
         self._deliver: Callable[[Taken], None] | None = None
@@ -239,15 +237,13 @@ class Taker:
             # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
             self._lost(redis.ConnectionError("Redis does not know this worker"))
             return
-        _, refused, taken, drain, version, next_look, limited, killed = reply
+        _, refused, taken, _drain, version, next_look, limited, killed = reply
         self.inflight.answered()
         if refused:
-            self.refused += len(refused)
             logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
         if version != self._revoked_version:
             self._revoked_version = version
             self._on_revoked()
-        self.drain = drain.decode()
         self.inflight.take(taken)
         if self._asked and len(taken) >= self._asked:
             self._look = True

@@ -13,10 +13,6 @@ from windrow.local.processes import Identity
 FILE = "platform.json"
 
 
-class NoPlatform(RuntimeError):
-    """No platform runs on the state folder {path}; start one with `windrow up`, or set REDIS_URL and DATABASE_URL."""
-
-
 @dataclass(frozen=True)
 class Platform:
     """A platform that runs: where its servers are and what it serves. `repr` shows no password."""

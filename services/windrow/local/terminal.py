@@ -103,19 +103,6 @@ class Lines:
         """Nothing to undo."""
 
 
-class Silent:
-    """Shows nothing: for platforms that other programs run."""
-
-    def show(self, header: Header, snapshot: Snapshot, records: Records) -> None:
-        """Nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
 def display(stream: TextIO | None = None) -> Display:
     """A screen where `stream` (standard output) is a terminal that can do it, else plain lines."""
     stream = sys.stdout if stream is None else stream

@@ -14,7 +14,6 @@ from celery.worker import state as celery_state
 from prometheus_client import CollectorRegistry
 
 from windrow.authoring.install import install
-from windrow.broker import admin
 from windrow.broker.client import connect
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
@@ -70,7 +69,6 @@ def run(spec: QueueWorker, settings: Settings) -> int:
         metrics=metrics,
         address=f"{host}:{port}",
     )
-    _set_rate(session, derived)
     worker = Worker.__new__(Worker)
     worker.windrow = session
     session.stop = _stop
@@ -100,13 +98,6 @@ def run(spec: QueueWorker, settings: Settings) -> int:
 
 def _stop() -> None:
     celery_state.should_stop = 0
-
-
-def _set_rate(session: Session, derived: Derived) -> None:
-    try:
-        admin.set_rate(session.client, derived.queue, derived.rate_per_s, derived.rate_burst)
-    except redis.RedisError as error:
-        logger.warning("Redis is away: %s; the queue's rate limit is set once it is back", error)
 
 
 def _warn_capped(app: Any, names: list[str], derived: Derived) -> None:

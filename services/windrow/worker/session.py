@@ -117,6 +117,8 @@ class Session:
             )
             self._read_revoked()
             self.lease.start()
+        # Here Redis answers; it may have been away when the process started.
+        admin.set_rate(self.client, self.queue, self.derived.rate_per_s, self.derived.rate_burst)
         self.taker.attach(hub)
         self._tell_starts()
         channel.taker = self.taker
