@@ -20,26 +20,31 @@ metadata: {name: bench}
 spec:
   queue: bench
   app: benchmarks.windrowed:app
-  pool: prefork
+  pool: %s
   concurrency: %d
 """
 
 
 @dataclass(frozen=True)
 class Side:
-    """One contestant: `producer` names the module that publishes, `settings` is the environment of this variant."""
+    """One contestant: `producer` names the module that publishes, `settings` is the environment of this variant.
+
+    `pool` and `slots` are its worker's.
+    """
 
     name: str
     producer: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    pool: str = "prefork"
+    slots: int = SLOTS
 
     def worker(self, stack: Stack) -> list[str]:
         """The command of its worker."""
         if self.producer == "windrow":
             spec = stack.folder / "bench.yaml"
-            spec.write_text(SPEC % SLOTS)
+            spec.write_text(SPEC % (self.pool, self.slots))
             return [sys.executable, "-m", "windrow.cli", "worker", "bench", "-f", str(spec)]
-        pool = ["-P", "prefork", "-c", str(SLOTS), "-Q", "bench", "-l", LOG_LEVEL]
+        pool = ["-P", self.pool, "-c", str(self.slots), "-Q", "bench", "-l", LOG_LEVEL]
         return [sys.executable, "-m", "celery", "-A", "benchmarks.bare", "worker", *pool]
 
     @contextmanager

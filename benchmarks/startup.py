@@ -58,7 +58,7 @@ def urls(state: Path) -> Stack | None:
 def _turn(made: Path) -> tuple[float, float]:
     state, count = made / "state", made / "count"
     counter.reset(count)
-    command, environment = platform(state, SPEC % 2)
+    command, environment = platform(state, SPEC % ("prefork", 2))
     began = time.monotonic()
     with process(command, environment, made / "up.log", grace=30) as up:
         until(lambda: urls(state), 30, "the servers' addresses are in the state folder", up)

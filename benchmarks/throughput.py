@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks import counter, database_task, measure
 from benchmarks.measure import Turn
-from benchmarks.sides import BARE, WINDROW, Side, log
+from benchmarks.sides import BARE, Side, log
 from benchmarks.stack import Stack, process, produce, until
 
 
@@ -41,12 +41,12 @@ def best_bare(stack: Stack, task: str, count: int, say: Callable[[str], None]) -
 
 
 def alternate(
-    stack: Stack, bare: Side, task: str, count: int, rounds: int, say: Callable[[str], None]
+    stack: Stack, bare: Side, windrow: Side, task: str, count: int, rounds: int, say: Callable[[str], None]
 ) -> dict[str, Sequence[Turn]]:
     """`rounds` turns of each side; who goes first changes with each round."""
     turns: dict[str, list[Turn]] = {"bare": [], "windrow": []}
     for number in range(rounds):
-        for side in (bare, WINDROW) if number % 2 == 0 else (WINDROW, bare):
+        for side in (bare, windrow) if number % 2 == 0 else (windrow, bare):
             result = turn(stack, side, task, count)
             turns[side.producer].append(result)
             say(

@@ -1,0 +1,90 @@
+"""The rows of `make bench`: what each runs and what it must reach.
+
+A row is a function from a `Bench` to a `Row`. To add one, write it in a module of its own and name it below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks import idle, publish, startup, throughput
+from benchmarks.measure import summarise
+from benchmarks.report import Check, Row, throughput_row
+from benchmarks.sides import WINDROW
+from benchmarks.stack import Stack
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run: the servers that both sides share, and how much is done."""
+
+    stack: Stack
+    rounds: int
+    """Turns of each side."""
+    tasks: int
+    """No-op tasks of a turn; a row of longer tasks takes a fraction of it."""
+    idle_seconds: float
+
+    def say(self, line: str) -> None:
+        """Progress goes to stderr; stdout holds the table alone."""
+        print(line, file=sys.stderr, flush=True)
+
+
+def noop_prefork2(bench: Bench) -> Row:
+    """No-op tasks on two slots."""
+    stack, tasks = bench.stack, bench.tasks
+    bare, tried = throughput.best_bare(stack, "noop", tasks // 2, bench.say)
+    turns = throughput.alternate(stack, bare, WINDROW, "noop", tasks, bench.rounds, bench.say)
+    row = throughput_row("noop_prefork2", turns, 1.0, frugal=True)
+    return _with_bare(row, bare.name, tried, tasks)
+
+
+def db_prefork2(bench: Bench) -> Row:
+    """The reference's database task on two slots; a tenth of the tasks, each is that much longer."""
+    stack, tasks = bench.stack, max(bench.tasks // 10, 50)
+    bare, tried = throughput.best_bare(stack, "database", max(tasks // 2, 50), bench.say)
+    turns = throughput.alternate(stack, bare, WINDROW, "database", tasks, bench.rounds, bench.say)
+    row = throughput_row("db_prefork2", turns, 3.0, frugal=False)
+    return _with_bare(row, bare.name, tried, tasks)
+
+
+def publish_row(bench: Bench) -> Row:
+    """`delay()` in one process."""
+    turns = publish.turns(bench.stack, bench.tasks, bench.rounds, bench.say)
+    bare, windrow = summarise(turns["bare"]), summarise(turns["windrow"])
+    check = Check("× bare", windrow.median / bare.median, 0.9, at_least=True)
+    return Row("publish", "calls/s", windrow, (check,), bare, {"tasks": bench.tasks})
+
+
+def start_s(bench: Bench) -> Row:
+    """`windrow up` on an empty state folder to the first finished task."""
+    starts = startup.turns(bench.rounds, bench.say)
+    found = summarise([finished for finished, _ in starts])
+    recorded = summarise([recorded for _, recorded in starts])
+    check = Check("s", found.median, 8.0, at_least=False)
+    return Row("start_s", "s", found, (check,), extra={"recorded_s": recorded.median})
+
+
+def idle_core_pct(bench: Bench) -> Row:
+    """The whole platform at rest with a worker on each queue."""
+    share = idle.core_percent(bench.idle_seconds, bench.say)
+    found = summarise([share.percent])
+    check = Check("% of a core", found.median, 3.0, at_least=False)
+    return Row("idle_core_pct", "% of a core", found, (check,), extra={"by_process": share.by_process})
+
+
+def _with_bare(row: Row, variant: str, tried: dict[str, list[float]], tasks: int) -> Row:
+    extra = {**row.extra, "tasks": tasks, "bare_variant": variant, "bare_tried_tasks_per_s": tried}
+    return Row(row.key, row.unit, row.windrow, row.checks, row.bare, extra)
+
+
+ROWS: dict[str, Callable[[Bench], Row]] = {
+    "noop_prefork2": noop_prefork2,
+    "db_prefork2": db_prefork2,
+    "publish": publish_row,
+    "start_s": start_s,
+    "idle_core_pct": idle_core_pct,
+}
+"""Every row by its key, in the order in which they run."""
