@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -77,3 +78,52 @@ def far_too_slow():
 @app.task(rate_limit="10/s")
 def limited():
     return time.time()
+
+
+@app.task(bind=True, ignore_result=True)
+async def await_a_while(self, seconds=0.0):
+    note("start", self.request.id)
+    await asyncio.sleep(seconds)
+    note("end", self.request.id)
+
+
+@app.task(bind=True, max_retries=5)
+async def await_again(self, times, countdown=0.0):
+    note("start", self.request.id, str(self.request.retries))
+    await asyncio.sleep(0.01)
+    if self.request.retries < times:
+        raise self.retry(countdown=countdown)
+    return self.request.retries
+
+
+@app.task
+async def await_add(x, y):
+    await asyncio.sleep(0)
+    return x + y
+
+
+@app.task(bind=True, soft_time_limit=0.5, time_limit=20)
+async def await_too_long(self):
+    try:
+        await asyncio.sleep(30)
+    except Exception as error:
+        note("caught", self.request.id, type(error).__name__)
+        raise
+    finally:
+        note("finally", self.request.id)
+
+
+@app.task(bind=True, time_limit=1)
+async def block_the_loop(self):
+    note("start", self.request.id)
+    time.sleep(30)  # noqa: ASYNC251 - the mistake that must not stop the worker
+
+
+@app.task(bind=True, soft_time_limit=0.5, time_limit=20)
+def spin(self):
+    try:
+        while True:
+            sum(range(100))
+    except Exception as error:
+        note("caught", self.request.id, type(error).__name__)
+        raise

@@ -52,20 +52,10 @@ SPECS = {
     "gevent": (
         "spec:\n  pool: gevent",
         6,
-        "spec.pool must be prefork (a green-thread pool can neither end a task at its hard limit nor keep its lease), "
+        "spec.pool must be prefork, asyncio or threads (a green-thread pool can neither end a task nor keep its lease), "
         "not 'gevent'",
     ),
-    "threads": (
-        "spec:\n  pool: threads",
-        6,
-        "spec.pool must be prefork (asyncio and threads are not built yet), not 'threads'",
-    ),
-    "asyncio": (
-        "spec:\n  pool: asyncio",
-        6,
-        "spec.pool must be prefork (asyncio and threads are not built yet), not 'asyncio'",
-    ),
-    "no pool": ("spec:\n  pool: solo", 6, "spec.pool must be 'prefork', not 'solo'"),
+    "no pool": ("spec:\n  pool: solo", 6, "spec.pool must be 'prefork', 'asyncio' or 'threads', not 'solo'"),
     "duration": (
         "spec:\n  scaling:\n    waitTarget: 30",
         7,

@@ -11,6 +11,7 @@ from typing import Any
 from windrow.authoring import progress
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import leave_canvas, return_to_canvas
+from windrow.authoring.greenlets import owner
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
 from windrow.authoring.redaction import redacted
 
@@ -63,9 +64,22 @@ class TaskMixin:
 
     def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any) -> None:
         """As Celery's; inside a worker the state and `meta` also go on the execution's record, at most once a second."""
-        super().update_state(task_id, state, meta, **kwargs)  # type: ignore[misc]
-        if task_id is None or task_id == self.request.id:
-            progress.report(self.app, self, state, meta)
+        request = self.request
+        own = task_id is None or task_id == request.id
+        if task_id is None:
+            task_id = request.id  # as it is now: the call may be carried out later
+        update = super().update_state  # type: ignore[misc]
+
+        def tell() -> None:
+            update(task_id, state, meta, **kwargs)
+            if own:
+                progress.report(self.app, self, state, meta)
+
+        coroutine = owner()
+        if coroutine is None:
+            tell()
+        else:  # the loop must not wait for Redis; the task ends when it is told
+            coroutine.owe(tell)
 
 
 @lru_cache(maxsize=1024)

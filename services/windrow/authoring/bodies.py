@@ -14,6 +14,7 @@ from windrow.authoring.loop import run_async
 from windrow.authoring.parameters import ExecutionIdParameter, signature_of
 
 _BODIES = "__windrow_bodies__"
+_ASYNC = "__windrow_async__"
 
 
 def body_of(fun: Callable[..., Any], *, bound: bool) -> Callable[..., Any]:
@@ -32,6 +33,11 @@ def body_of(fun: Callable[..., Any], *, bound: bool) -> Callable[..., Any]:
     if bound not in made:
         made[bound] = _around(fun, bound, asynchronous, parameter)
     return made[bound]
+
+
+def runs_coroutine(task: Any) -> bool:
+    """Whether a task's body is a coroutine; under Celery's automatic retry too, which copies the body's attributes."""
+    return bool(getattr(task.run, _ASYNC, False))
 
 
 def is_async(fun: Callable[..., Any]) -> bool:
@@ -62,6 +68,7 @@ def _around(
     # Celery checks the arguments of a call against the signature of the function it was given, decorated or not.
     body.__signature__ = signature_of(fun, follow_wrapped=False)  # type: ignore[attr-defined]
     setattr(body, _BODIES, None)
+    setattr(body, _ASYNC, asynchronous)
     return body
 
 

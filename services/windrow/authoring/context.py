@@ -47,6 +47,13 @@ class CarriedStacks:
             storage.pop(self, None)
 
 
+def own_stacks(context: Context, holder: object, task: Any) -> None:
+    """Give what runs in `context` stacks of its own, for as long as Celery keeps something on them; `task` is what it runs."""
+    context.run(_owner.set, holder)
+    _storage(_task_stack)
+    _storage(task.request_stack)
+
+
 def _storage(stack: Any) -> dict[object, Any] | None:
     """The stack's entries by owner, or None for the thread-local kind that Celery uses when USE_FAST_LOCALS is set."""
     local = getattr(stack, "_local", None)

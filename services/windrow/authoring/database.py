@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 POOL_SIZE = 5
 """Connections that a process keeps; a prefork child, which runs one task at a time, opens one."""
+MOST_KEPT = 20
+"""Connections that a worker whose tasks share a process keeps, at most; it has one for each slot up to this."""
 MAX_OVERFLOW = 10
 RECYCLE_SECONDS = 1800
 """Age at which a connection is replaced: before the usual firewalls forget it."""
@@ -54,9 +56,16 @@ DatabaseSessionLocal: async_sessionmaker[AsyncSession] = async_sessionmaker(
 """Makes an async session: `async with DatabaseSessionLocal() as session: …`."""
 
 _lock = threading.Lock()
+_kept = POOL_SIZE
 _shared: SharedEngine | None = None
 _of_other_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
 _inherited: list[object] = []
+
+
+def keep_connections(slots: int) -> None:
+    """Let a process that runs `slots` tasks at a time keep a connection for each, up to a bound; before the first is opened."""
+    global _kept
+    _kept = min(max(slots, POOL_SIZE), MOST_KEPT)
 
 
 def prepare() -> None:
@@ -90,7 +99,7 @@ def get_engine() -> AsyncEngine:
 def _make_shared() -> SharedEngine:
     engine = make_engine(
         _url(),
-        pool_size=POOL_SIZE,
+        pool_size=_kept,
         max_overflow=MAX_OVERFLOW,
         pool_recycle=RECYCLE_SECONDS,
         pool_use_lifo=True,

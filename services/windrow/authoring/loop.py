@@ -1,5 +1,7 @@
 """Windrow's event loop: one for each process, made when it is first used, in a thread of its own.
 
+In a worker with the asyncio pool it is the pool's loop, on the main thread.
+
 It lives as long as the process, so what belongs to a loop (database connections, HTTP sessions) is made once and used by every
 task after.
 """
@@ -14,6 +16,7 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from windrow.authoring.calls import Call
+from windrow.authoring.greenlets import synchronous
 
 T = TypeVar("T")
 
@@ -31,10 +34,22 @@ def run_async(coro: Coroutine[Any, Any, T]) -> T:
     if not asyncio.iscoroutine(coro):
         raise TypeError(f"run_async must be given a coroutine, not {coro!r}: call the async function first")
     loop = event_loop()
+    here = synchronous()
+    if here is not None:
+        return here.run_coroutine(coro)
     context = copy_context()
     if on_event_loop():
         return _in_own_thread(coro, context)
     return Call(coro, context).run(loop)
+
+
+def adopt_event_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Make `loop`, which the caller runs, Windrow's loop of this process; there must be none yet."""
+    global _loop
+    with _lock:
+        if _loop is not None:
+            raise RuntimeError("Windrow's event loop must be made once in a process, and it was used before")
+        _loop = loop
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

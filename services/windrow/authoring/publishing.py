@@ -15,6 +15,7 @@ from kombu.utils.url import sanitize_url
 from kombu.utils.uuid import uuid
 
 from windrow.authoring.attempt import current_attempt
+from windrow.authoring.greenlets import owner, synchronous
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,19 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
 
     @functools.wraps(send_task)
     def send(name: str, *args: Any, **options: Any) -> Any:
+        here = synchronous()
+        if here is not None:  # around a coroutine: the loop must not wait for Redis
+            return here.offload(send, name, *args, **options)
         serializer = options.get("serializer")
         if serializer not in (None, "json", "application/json"):
             raise EncodeError(f"the message of {name} must be JSON, not {serializer!r}: leave `serializer` out")
         if len(args) < _TASK_ID and options.get("task_id") is None:
             options["task_id"] = uuid()  # the same for every try: the first may have arrived
         patient = _is_owed(options)
+        coroutine = owner() if patient else None
+        if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
+            coroutine.owe(send, name, *args, **options)
+            return app.AsyncResult(options.get("task_id") or args[_TASK_ID - 1])
         started = time.monotonic()
         while True:
             try:

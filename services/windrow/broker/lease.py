@@ -39,6 +39,11 @@ class LeaseKeeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._beats = 0
+        self._beating = threading.Lock()
+
+    def quiet(self) -> threading.Lock:
+        """While this is held no beat is under way: the time to fork."""
+        return self._beating
 
     def start(self) -> None:
         """Begin to beat."""
@@ -60,7 +65,8 @@ class LeaseKeeper:
         away = False
         while not self._stop.wait(0 if self._beats == 0 else BEAT_SECONDS):
             try:
-                answer = self.beat()
+                with self._beating:
+                    answer = self.beat()
             except (redis.RedisError, OSError) as error:
                 if not away:
                     logger.warning("the lease can't be renewed: %s; running tasks go on", error)

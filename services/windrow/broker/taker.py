@@ -30,6 +30,8 @@ OVERDUE_SECONDS = 5.0
 """A call that is not answered for so long is given up with its connection."""
 STALE_SECONDS = 0.03
 """What was taken ahead and does not start for so long goes back to its queue."""
+GENERATION = 1_000_000
+"""Connections of one process are fewer than this: their numbers differ from those of the process before it."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 
@@ -53,7 +55,9 @@ class Taker:
         on_killed: Callable[[int, int, bool], None] = lambda tag, count, lost: None,
         on_gone: Callable[[], None] = lambda: None,
         on_idle: Callable[[], None] = lambda: None,
+        generation: int = 0,
     ) -> None:
+        """`generation` tells the processes apart that serve one worker one after the other."""
         self.inflight = InFlight(slots)
         self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
         self._make_connection = make_connection
@@ -61,7 +65,7 @@ class Taker:
         self._deliver: Callable[[Taken], None] | None = None
         self._hub: Any = None
         self._wire: Wire | None = None
-        self._epoch = 0
+        self._epoch = generation * GENERATION
         self._sent_at: float | None = None
         self._asked = 0
         self._look = True

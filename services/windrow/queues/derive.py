@@ -52,7 +52,6 @@ def derive(spec: QueueWorker) -> Derived:
         rate_per_s=rate,
         rate_burst=max(1, math.ceil(rate * RATE_BURST_S)) if rate is not None else 1,
         celery_settings={
-            "worker_pool": given.pool,
             "worker_concurrency": given.concurrency,
             # How much is taken ahead is the transport's decision, from measured run times.
             "worker_prefetch_multiplier": 1,

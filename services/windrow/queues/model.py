@@ -204,7 +204,11 @@ class Spec(_Part):
         description="The Celery app, as module:name. Left out: Windrow's own app with the bundled tasks.",
         examples=["myproject.celery:app"],
     )
-    pool: Literal["prefork"] = Field(default="prefork", description="How a worker runs its slots.")
+    pool: Literal["prefork", "asyncio", "threads"] = Field(
+        default="prefork",
+        description="How a worker runs its slots: in a process each (prefork), as coroutines of one process, whose `def` tasks "
+        "get threads (asyncio), or in threads of one process (threads).",
+    )
     concurrency: int = Field(default=2, ge=1, le=1000, description="Slots of each worker: tasks it runs at a time.")
     acks_late: bool = Field(
         default=True,
@@ -241,12 +245,10 @@ class Spec(_Part):
             pool = data.get("pool")
             if pool in ("gevent", "eventlet"):
                 refuse(
-                    "must be prefork (a green-thread pool can neither end a task at its hard limit nor keep its lease)",
+                    "must be prefork, asyncio or threads (a green-thread pool can neither end a task nor keep its lease)",
                     key="pool",
                     given=pool,
                 )
-            if pool in ("asyncio", "threads"):
-                refuse("must be prefork (asyncio and threads are not built yet)", key="pool", given=pool)
         return data
 
     @model_validator(mode="after")

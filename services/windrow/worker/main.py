@@ -14,12 +14,15 @@ from celery.worker import state as celery_state
 from prometheus_client import CollectorRegistry
 
 from windrow.authoring.install import install
-from windrow.broker.client import connect
+from windrow.broker.client import Client, connect
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
-from windrow.worker.session import Session
+from windrow.worker.guard import Guard, Guarded
+from windrow.worker.pools import IN_PROCESS, POOLS
+from windrow.worker.pools.inprocess import InProcessPool
+from windrow.worker.session import Session, worker_id
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +56,36 @@ def run(spec: QueueWorker, settings: Settings) -> int:
     if settings.redis_url is None and not app.conf.broker_url:
         raise ValueError("REDIS_URL must say where Redis is, e.g. redis://127.0.0.1:6379/0")
     install(app, settings.redis_url, settings.key_prefix)
+    client = connect(settings.redis_url or app.conf.broker_url, key_prefix=settings.key_prefix)
+    if derived.pool not in IN_PROCESS:
+        return _serve(app, spec, derived, settings, client, None)
+
+    def serve(guarded: Guarded) -> int:
+        own = connect(settings.redis_url or app.conf.broker_url, key_prefix=settings.key_prefix)
+        return _serve(app, spec, derived, settings, own, guarded)
+
+    return Guard(
+        worker=worker_id(derived.queue),
+        queue=derived.queue,
+        places=derived.concurrency * 2,  # a task that was told to end may go on for a moment beside its successor
+        max_recoveries=spec.spec.max_recoveries,
+        client=client,
+        serve=serve,
+    ).run()
+
+
+def _serve(app: Any, spec: QueueWorker, derived: Derived, settings: Settings, client: Client, guarded: Guarded | None) -> int:
+    """One worker process, from its start to its end."""
     app.conf.update(derived.celery_settings)
     app.conf.worker_consumer = "windrow.worker.consumer:Consumer"
+    app.conf.worker_pool = POOLS[derived.pool]
     # A child that was killed has told nothing more after half a second; Celery would wait ten.
     app.conf.worker_lost_wait = 0.5
-    client = connect(settings.redis_url or app.conf.broker_url, key_prefix=settings.key_prefix)
+    if guarded is not None:
+        from windrow.authoring.database import keep_connections
+
+        InProcessPool.board = guarded.board
+        keep_connections(derived.concurrency)
     metrics = WorkerMetrics(CollectorRegistry(), derived.queue, derived.concurrency)
     port = metrics.serve(settings.host, settings.worker_metrics_port)
     host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
@@ -68,15 +96,16 @@ def run(spec: QueueWorker, settings: Settings) -> int:
         client=client,
         metrics=metrics,
         address=f"{host}:{port}",
+        guarded=guarded,
     )
     worker = Worker.__new__(Worker)
     worker.windrow = session
-    session.stop = _stop
+    session.stop = lambda: _stop(session)
     worker.__init__(  # type: ignore[misc]  # the session must be there before Celery builds its parts
         app=app,
         hostname=f"{spec.metadata.name}-{os.getpid()}@{socket.gethostname()}",
         concurrency=derived.concurrency,
-        pool=derived.pool,
+        pool=POOLS[derived.pool],
         queues=[derived.queue],
         loglevel=os.environ.get("WINDROW_LOG_LEVEL", "INFO"),
         without_gossip=True,
@@ -96,8 +125,11 @@ def run(spec: QueueWorker, settings: Settings) -> int:
     return int(worker.exitcode or 0)
 
 
-def _stop() -> None:
+def _stop(session: Session) -> None:
     celery_state.should_stop = 0
+    wake = getattr(session.pool, "wake", None)
+    if wake is not None:  # Celery looks at its state when its hub has polled
+        wake()
 
 
 def _warn_capped(app: Any, names: list[str], derived: Derived) -> None:

@@ -20,6 +20,7 @@ from celery.worker.state import task_ready
 from windrow.broker import events
 from windrow.broker.inflight import Taken
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
+from windrow.worker.board import Overdue
 from windrow.worker.report import ended_event, error_of
 from windrow.worker.session import Session
 
@@ -54,6 +55,7 @@ class Reporting(stock.Request):
             "attempt": self.attempt,
             "worker": self.session.id,
             "tag": self.taken.tag,
+            "early": self.early,
         }
 
     @property
@@ -122,6 +124,13 @@ class Reporting(stock.Request):
         if not soft:
             self.acknowledge()
             self.session.child_killed()
+
+    def end_overdue(self, overdue: Overdue) -> None:
+        """The process that ran this attempt was replaced, because it overran its hard limit: end it as timed out."""
+        note = self.session.note_of(self.taken.tag)
+        if note is not None:
+            self.attempt, self.time_start = note["attempt"], note["t"]
+        self.on_timeout(False, overdue.limit)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The body raised, or its process died."""

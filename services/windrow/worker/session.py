@@ -29,6 +29,9 @@ from windrow.broker.taker import Taker
 from windrow.broker.transport import MOST_MESSAGE, accepted
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
+from windrow.worker.board import Figures, Overdue
+from windrow.worker.guard import Guarded
+from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.report import ended_event, rejected_event
 
 if TYPE_CHECKING:
@@ -67,10 +70,13 @@ class Session:
     """The one session of a worker process."""
 
     def __init__(
-        self, *, name: str, derived: Derived, max_recoveries: int, client: Client, metrics: WorkerMetrics, address: str | None
-    ) -> None:
-        """`address` is where the metrics are served (`host:port`), None when nowhere."""
-        self.id = worker_id(derived.queue)
+        self, *, name: str, derived: Derived, max_recoveries: int, client: Client, metrics: WorkerMetrics, address: str | None,
+        guarded: Guarded | None = None,
+    ) -> None:  # fmt: skip
+        """`address` is where the metrics are served (`host:port`), None when nowhere; `guarded`: a guard keeps the lease."""
+        self.id = guarded.worker if guarded else worker_id(derived.queue)
+        self.guarded = guarded
+        self.overdue: dict[int, Overdue] = dict(guarded.overdue) if guarded else {}
         self.queue, self.derived, self.max_recoveries = derived.queue, derived, max_recoveries
         self.client, self.metrics = client, metrics
         self.counts = Counts()
@@ -82,14 +88,14 @@ class Session:
                 "queue": derived.queue,
                 "name": name,
                 "host": socket.gethostname(),
-                "pid": os.getpid(),
+                "pid": guarded.pid if guarded else os.getpid(),
                 "slots": derived.concurrency,
                 "metrics": address,
                 "started": time.time(),
                 "version": __version__,
             }
         )
-        self.lease = LeaseKeeper(client, self.id, self._beat, self._declared_dead)
+        self.lease = LeaseKeeper(client, self.id, self._beat, self._declared_dead) if guarded is None else None
         self._starting: dict[int, Reporting] = {}
         self._running: dict[int, Reporting] = {}
         self._killed: dict[int, Reporting] = {}
@@ -101,8 +107,10 @@ class Session:
 
     def begin(self, hub: Any, channel: Any) -> Taker:
         """Take over a consumer's channel: the first, or the next one after Celery had to connect anew."""
+        if isinstance(self.pool, InProcessPool):
+            hub = self.pool.attach(hub)
+        self._hub = hub
         if self.taker is None:
-            self._hub = hub
             self.taker = Taker(
                 make_connection=channel.connection_maker(),
                 keys=channel.platform_keys,
@@ -114,9 +122,11 @@ class Session:
                 on_killed=self._count_killed,
                 on_gone=self._declared_dead,
                 on_idle=self._drained,
+                generation=self.guarded.generation if self.guarded else 0,
             )
             self._read_revoked()
-            self.lease.start()
+            if self.lease is not None:
+                self.lease.start()
         # Here Redis answers; it may have been away when the process started.
         admin.set_rate(self.client, self.queue, self.derived.rate_per_s, self.derived.rate_burst)
         self.taker.attach(hub)
@@ -124,11 +134,18 @@ class Session:
         channel.taker = self.taker
         channel.connection.cycle.patient = True
         channel.reject_raw = self.reject
+        if self.guarded is not None:
+            self.guarded.board.ready()
         return self.taker
 
     def _beat(self) -> dict[str, object]:
         taken = len(self.taker.inflight.messages) if self.taker else 0
         return {"busy": self.counts.busy, "taken": taken, "done": self.counts.done, "run": self.counts.run}
+
+    def _tell_guard(self) -> None:
+        if self.guarded is not None:
+            taken = len(self.taker.inflight.messages) if self.taker else 0
+            self.guarded.board.say(Figures(self.counts.busy, taken, self.counts.done, self.counts.run))
 
     def _read_revoked(self) -> None:
         from celery.worker.state import revoked
@@ -162,6 +179,7 @@ class Session:
         tag = request.taken.tag
         self.counts.busy += 1
         self.metrics.slots(self.counts.busy)
+        self._tell_guard()
         if request.wait is not None:
             self.metrics.started(request.wait)
         self._running[tag] = request
@@ -206,6 +224,11 @@ class Session:
             "K", request.taken.tag, request.execution, most, events.encode(back)[:-1], events.encode(lost)[:-1]
         )  # fmt: skip
 
+    def note_of(self, tag: int) -> dict[str, Any] | None:
+        """What Redis knows of an attempt that an earlier process of this worker started. Raises redis.RedisError."""
+        text = self.client.hget(self.client.keys_of.started(self.id), str(tag))
+        return dict(json.loads(text)) if isinstance(text, bytes | str) else None
+
     def child_killed(self) -> None:
         """A child was killed at its hard limit: have the pool replace it now. Celery's pool looks every 5 s."""
         for delay in REPLACE_SECONDS:
@@ -229,6 +252,7 @@ class Session:
         self.counts.done += 1
         if run is not None:
             self.counts.ran(run)
+        self._tell_guard()
         self.metrics.ended(event["task"], outcome, run)
         if outcome == "retried":
             self.metrics.retried(event["task"])
@@ -262,7 +286,8 @@ class Session:
 
     def leave(self) -> None:
         """Say goodbye to Redis; what is in flight, if anything, is recovery's."""
-        self.lease.stop()
+        if self.lease is not None:
+            self.lease.stop()
         keys = self.client.keys_of
         names = [keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(self.id), keys.started(self.id)]
         left = load("leave")(self.client, names, [self.id])

@@ -45,6 +45,9 @@ def default(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
             message, on_ack=ack, on_reject=reject, app=app, hostname=hostname, eventer=eventer, task=task,
             connection_errors=connection_errors, body=body, headers=headers, decoded=decoded, utc=utc,
         )  # fmt: skip
+        if session.overdue and message.taken.tag in session.overdue:
+            request.end_overdue(session.overdue.pop(message.taken.tag))
+            return
         if (request.expires or request.id in revoked or request.stamped_headers) and request.revoked():
             return
         signals.task_received.send(sender=consumer, request=request)

@@ -1,0 +1,185 @@
+"""The guard: the main process of a worker whose tasks run in its own process (pools `threads` and `asyncio`).
+
+A process can't end one of its threads, nor a coroutine that holds the loop; and what keeps the interpreter busy would starve a
+lease kept by a thread beside it. So the worker runs in a child, and this small process keeps its lease, watches the
+deadlines on the board that they share, and replaces the child: past a hard limit, when it dies, when it has run its number of
+tasks. The worker's name in Redis, its lease and its in-flight set stay; what the old child had taken is settled before the new
+one starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import redis
+from celery.platforms import set_pdeathsig
+
+from windrow.broker.client import Client
+from windrow.broker.lease import LeaseKeeper
+from windrow.worker.board import Board, Overdue
+from windrow.worker.settle import Past, settle
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+RECYCLED = 75
+"""The child's exit code when it has run its number of tasks and has drained."""
+DEAD = 70
+"""The exit code of a worker whose lease was lost."""
+QUICK_SECONDS = 5.0
+MOST_QUICK = 5
+"""So many children that end by themselves within `QUICK_SECONDS`, one after the other, end the worker."""
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What a guarded worker process gets from its guard."""
+
+    worker: str
+    """The worker's id, the same for every child."""
+    pid: int
+    """The guard's process id: the one that people and supervisors know."""
+    board: Board
+    generation: int
+    overdue: Mapping[int, Overdue] = field(default_factory=dict)
+    """Tasks of the last child that overran their hard limits, by tag: they are to be ended, not run."""
+
+
+class Guard:
+    """Runs worker processes one after the other."""
+
+    def __init__(
+        self, *, worker: str, queue: str, places: int, max_recoveries: int, client: Client, serve: Callable[[Guarded], int]
+    ) -> None:
+        """`serve` is the worker; it runs in a forked child, so no thread may have been started before `run`."""
+        self._worker, self._queue, self._most, self._client, self._serve = worker, queue, max_recoveries, client, serve
+        self._board = Board(places)
+        self._lease = LeaseKeeper(client, worker, self._beat, self._declared_dead)
+        self._child = 0
+        self._signals: list[int] = []
+        self._asked = 0
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def run(self) -> int:
+        """Serve until a signal, or until a child ends for a reason that the next would have too; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        generation, quick = 0, 0
+        overdue: dict[int, Overdue] = {}
+        while True:
+            began = time.monotonic()
+            self._board.clear()
+            self._start(Guarded(self._worker, os.getpid(), self._board, generation, overdue))
+            code, late = self._watch()
+            if self._ends(code, late, generation):
+                self._lease.stop()
+                return code
+            recycled = code == RECYCLED
+            quick = quick + 1 if not late and not recycled and time.monotonic() - began < QUICK_SECONDS else 0
+            if quick >= MOST_QUICK:
+                logger.error("%d worker processes ended within %g s of their start; the worker ends", quick, QUICK_SECONDS)
+                self._lease.stop()
+                return code
+            generation += 1
+            overdue = {one.tag: one for one in late}
+            past = Past.RECYCLED if recycled else Past.REPLACED if late else Past.DIED
+            self._settle(generation, past, overdue)
+            logger.warning("the worker's process was %s; the next one starts", past.value)
+
+    def _ends(self, code: int, late: list[Overdue], generation: int) -> bool:
+        if late:
+            return False
+        if code in (0, DEAD) or self._asked:
+            return True
+        return not self._board.is_ready and generation == 0
+
+    # --- the child -------------------------------------------------------------------------------------------------------
+
+    def _start(self, guarded: Guarded) -> None:
+        with self._lease.quiet():  # no lock of the lease's thread may be held in the child for ever
+            self._child = os.fork()
+        if self._child == 0:
+            _become_worker(self._serve, guarded)
+        self._asked = 0
+        if guarded.generation == 0:
+            self._lease.start()
+
+    def _watch(self) -> tuple[int, list[Overdue]]:
+        """Until the child has ended: its exit code, and what it was killed for."""
+        while True:
+            readable, _, _ = select.select([self._read], [], [], LOOK_SECONDS)
+            if readable:
+                os.read(self._read, 4096)
+            self._pass_signals()
+            late = self._board.overdue(time.monotonic())
+            if late:
+                for one in late:
+                    logger.error("a task is past its hard limit of %g s and does not end; its process is replaced", one.limit)
+                os.kill(self._child, signal.SIGKILL)
+                os.waitpid(self._child, 0)
+                return -signal.SIGKILL, late
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status), []
+
+    def _pass_signals(self) -> None:
+        """Hand on what was signalled, once the child can hear it: a worker without a connection ends at once."""
+        while self._asked < len(self._signals):
+            os.kill(self._child, self._signals[self._asked])
+            self._asked += 1
+
+    def _settle(self, generation: int, past: Past, overdue: Mapping[int, Overdue]) -> None:
+        while True:
+            try:
+                settle(self._client, self._worker, self._queue, generation, past, self._board, overdue, self._most)
+            except (redis.RedisError, OSError) as error:
+                logger.warning("what the ended process had taken can't be settled yet: %s", error)
+                if len(self._signals) > 1:
+                    os._exit(0)  # the lease lapses, and recovery settles it
+                time.sleep(0.2)
+            else:
+                return
+
+    # --- signals and the lease -------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._signals.append(number)
+
+    def _beat(self) -> dict[str, object]:
+        said = self._board.figures()
+        return {"busy": said.busy, "taken": said.taken, "done": said.done, "run": said.run}
+
+    def _declared_dead(self) -> None:
+        logger.error("the lease was lost; running tasks are ended, because others have started them again")
+        if self._child:
+            os.kill(self._child, signal.SIGKILL)
+        os._exit(DEAD)
+
+
+def _become_worker(serve: Callable[[Guarded], int], guarded: Guarded) -> NoReturn:
+    set_pdeathsig("SIGKILL")
+    if os.getppid() != guarded.pid:
+        os._exit(DEAD)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    code: Any = 1
+    try:
+        code = serve(guarded)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        logger.exception("the worker's process failed")
+    finally:
+        logging.shutdown()
+        os._exit(code)

@@ -1,0 +1,115 @@
+"""What a worker's ended process had taken: given back, counted, or left for the next process to end. Its lease goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, cast
+
+from windrow.broker import events
+from windrow.broker.client import Client
+from windrow.broker.inflight import Operation
+from windrow.broker.keys import HANDED_ON, unstored
+from windrow.broker.scripts import load
+from windrow.worker.board import Board, Overdue, Running
+
+
+class Past(Enum):
+    """What became of the process."""
+
+    REPLACED = "replaced, because a task overran its hard limit"
+    DIED = "lost"
+    RECYCLED = "replaced after its number of tasks"
+
+
+def settle(
+    client: Client,
+    worker: str,
+    queue: str,
+    generation: int,
+    past: Past,
+    board: Board,
+    overdue: Mapping[int, Overdue],
+    most: int,
+) -> None:
+    """Settle everything in the in-flight set but what is overdue; `most` is how many recoveries an execution may have.
+
+    `generation` tells this worker's connections apart: what the ended process still had under way is refused from now on.
+    Raises redis.RedisError.
+    """
+    keys = client.keys_of
+    epoch = f"settle-{generation}"
+    info = client.hget(keys.workers, worker)
+    if info is None:
+        return  # it had not registered, so it has taken nothing
+    answer = load("resume")(client, [keys.epochs, keys.gone, keys.workers, keys.inflight(worker)], [worker, epoch, info])
+    held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
+    notes = cast(dict[bytes, bytes], client.hgetall(keys.started(worker)))
+    started = {int(tag): json.loads(text) for tag, text in notes.items()}
+    for tag, running in board.running().items():
+        # Started, and ended with its process before that could be told.
+        if tag in held and tag not in started:
+            started[tag] = _note(running, queue, held[tag])
+            client.hset(keys.started(worker), str(tag), events.encode(started[tag]))
+    operations = decide(held, started, past, overdue, most, worker, time.time())
+    if not operations:
+        return
+    names = [
+        keys.epochs, keys.inflight(worker), keys.started(worker), keys.events, keys.drain, keys.queue(queue),
+        keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
+        *keys.ready(queue),
+    ]  # fmt: skip
+    arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, 0, 0, keys.prefix]
+    for operation in operations:
+        arguments.extend(operation)
+    load("sync")(client, names, arguments)
+
+
+def _note(running: Running, queue: str, value: bytes) -> dict[str, Any]:
+    try:
+        task = str(json.loads(unstored(value)[2])["headers"]["task"])
+    except (ValueError, KeyError, TypeError):
+        task = ""
+    return {
+        "id": running.execution, "attempt": running.attempt, "queue": queue, "task": task, "t": running.started,
+        "early": running.early,
+    }  # fmt: skip
+
+
+def decide(
+    held: Mapping[int, bytes], started: Mapping[int, dict[str, Any]], past: Past, overdue: Mapping[int, Overdue], most: int,
+    worker: str, now: float,
+) -> list[Operation]:  # fmt: skip
+    """The operations that settle `held`: what was taken last goes back first, so that the oldest is next in line. Pure."""
+    operations: list[Operation] = []
+    for tag in sorted(held, reverse=True):
+        if tag in overdue:
+            continue
+        note = started.get(tag)
+        if held[tag] == HANDED_ON:
+            operations.append(("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", ""))
+        elif note is None:
+            operations.append(("G", tag, ""))
+        elif note.get("early"):
+            event = _ended(note, "killed", "lost", worker, now, "acknowledged early, and its process was " + past.value)
+            operations.append(("F", tag, events.encode(event), note["id"]))
+        elif past is Past.DIED:
+            back = _ended(note, "killed", "ready", worker, now, "its process died")
+            lost = _ended(note, "killed", "lost", worker, now, "its process died too often")
+            operations.append(("K", tag, note["id"], most, events.encode(back)[:-1], events.encode(lost)[:-1]))
+        else:
+            event = _ended(note, "handed_back", "ready", worker, now, "its process was " + past.value)
+            operations.append(("G", tag, events.encode(event)))
+    return operations
+
+
+def _ended(
+    note: Mapping[str, Any], outcome: str, state: str | None, worker: str, now: float, reason: str | None = None
+) -> events.Event:
+    return {
+        "k": events.ENDED, "id": note["id"], "t": now, "attempt": note["attempt"], "outcome": outcome, "state": state,
+        "queue": note["queue"], "task": note["task"], "worker": worker, "started": note["t"],
+        "run": max(now - note["t"], 0.0), "error": "WorkerLostError" if outcome == "killed" else None, "reason": reason,
+    }  # fmt: skip
