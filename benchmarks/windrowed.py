@@ -26,3 +26,8 @@ def database(execution_id: str | None = None, param1: str = "x", param2: int = 1
     )
     counter.tick()
     return dict(result)
+
+
+@app.task(name="bench.anoop")
+async def anoop() -> None:
+    counter.tick()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import time
 
-from celery import Celery
+import structlog
+from celery import Celery, current_task
 
 app = Celery("evidence")
 app.conf.task_ignore_result = False
@@ -117,6 +119,46 @@ async def await_too_long(self):
 async def block_the_loop(self):
     note("start", self.request.id)
     time.sleep(30)  # noqa: ASYNC251 - the mistake that must not stop the worker
+
+
+@app.task(bind=True)
+async def await_progress(self):
+    for step in range(3):
+        self.update_state(state="PROGRESS", meta={"step": step})
+        await asyncio.sleep(0.01)
+    return "done"
+
+
+colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
+
+
+@app.task(bind=True)
+async def await_colour(self, name):
+    colour.set(name)
+    structlog.contextvars.bind_contextvars(colour=name)
+    await asyncio.sleep(0.1)
+    seen = await asyncio.create_task(_colours())
+    return [*seen, self.request.id == current_task.request.id, await asyncio.to_thread(lambda: current_task.request.id)]
+
+
+async def _colours():
+    await asyncio.sleep(0.05)
+    return [colour.get(), structlog.contextvars.get_contextvars().get("colour")]
+
+
+@app.task(bind=True)
+def sleep_in_c(self, seconds):
+    note("start", self.request.id)
+    time.sleep(seconds)
+    note("end", self.request.id)
+
+
+@app.task(bind=True)
+async def tick(self, seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        note("tick", self.request.id)
+        await asyncio.sleep(0.02)
 
 
 @app.task(bind=True, soft_time_limit=0.5, time_limit=20)

@@ -31,6 +31,10 @@ class Derived:
     """Task starts a second for the whole queue; None without a rate limit."""
     rate_burst: int
     """Task starts that the rate limit lets through at once."""
+    recycle_tasks: int | None
+    """After how many tasks a process is replaced."""
+    recycle_memory: int | None
+    """From how many bytes on a process is replaced."""
     celery_settings: dict[str, object]
     """What the worker sets on the app's configuration, whatever the app says itself."""
 
@@ -51,6 +55,8 @@ def derive(spec: QueueWorker) -> Derived:
         termination_grace_s=limits.hard + GRACE_AFTER_HARD,
         rate_per_s=rate,
         rate_burst=max(1, math.ceil(rate * RATE_BURST_S)) if rate is not None else 1,
+        recycle_tasks=recycle.tasks,
+        recycle_memory=recycle.memory,
         celery_settings={
             "worker_concurrency": given.concurrency,
             # How much is taken ahead is the transport's decision, from measured run times.

@@ -24,7 +24,7 @@ from celery.platforms import set_pdeathsig
 from windrow.broker.client import Client
 from windrow.broker.lease import LeaseKeeper
 from windrow.worker.board import Board, Overdue
-from windrow.worker.settle import Past, settle
+from windrow.worker.settle import Past, leave, settle
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +82,12 @@ class Guard:
             self._start(Guarded(self._worker, os.getpid(), self._board, generation, overdue))
             code, late = self._watch()
             if self._ends(code, late, generation):
-                self._lease.stop()
-                return code
+                return self._end(code, generation + 1)
             recycled = code == RECYCLED
             quick = quick + 1 if not late and not recycled and time.monotonic() - began < QUICK_SECONDS else 0
             if quick >= MOST_QUICK:
                 logger.error("%d worker processes ended within %g s of their start; the worker ends", quick, QUICK_SECONDS)
-                self._lease.stop()
-                return code
+                return self._end(code, generation + 1)
             generation += 1
             overdue = {one.tag: one for one in late}
             past = Past.RECYCLED if recycled else Past.REPLACED if late else Past.DIED
@@ -103,6 +101,18 @@ class Guard:
             return True
         return not self._board.is_ready and generation == 0
 
+    def _end(self, code: int, generation: int) -> int:
+        """The last child has ended: give back what it left, if it was told to end and did not do so itself."""
+        self._lease.stop()
+        if code in (0, DEAD) or not self._signals:
+            return code
+        try:
+            settle(self._client, self._worker, self._queue, generation, Past.STOPPED, self._board, {}, self._most)
+            leave(self._client, self._worker)
+        except (redis.RedisError, OSError) as error:
+            logger.warning("could not give back what was taken; it goes back when the lease ends: %s", error)
+        return 0
+
     # --- the child -------------------------------------------------------------------------------------------------------
 
     def _start(self, guarded: Guarded) -> None:
@@ -111,6 +121,7 @@ class Guard:
         if self._child == 0:
             _become_worker(self._serve, guarded)
         self._asked = 0
+        """How many of the signals the child has heard of."""
         if guarded.generation == 0:
             self._lease.start()
 
@@ -133,10 +144,12 @@ class Guard:
                 return os.waitstatus_to_exitcode(status), []
 
     def _pass_signals(self) -> None:
-        """Hand on what was signalled, once the child can hear it: a worker without a connection ends at once."""
-        while self._asked < len(self._signals):
-            os.kill(self._child, self._signals[self._asked])
-            self._asked += 1
+        """The first signal is the child's, which drains; at the second it is ended, and what it ran goes back."""
+        if self._signals and not self._asked:
+            os.kill(self._child, signal.SIGTERM)
+        elif len(self._signals) > 1 and self._asked < len(self._signals):
+            os.kill(self._child, signal.SIGKILL)
+        self._asked = len(self._signals)
 
     def _settle(self, generation: int, past: Past, overdue: Mapping[int, Overdue]) -> None:
         while True:
@@ -167,6 +180,7 @@ class Guard:
 
 
 def _become_worker(serve: Callable[[Guarded], int], guarded: Guarded) -> NoReturn:
+    os.setsid()  # Ctrl-C reaches a terminal's whole group; the guard hands on what it gets
     set_pdeathsig("SIGKILL")
     if os.getppid() != guarded.pid:
         os._exit(DEAD)

@@ -19,7 +19,7 @@ from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
-from windrow.worker.guard import Guard, Guarded
+from windrow.worker.guard import RECYCLED, Guard, Guarded
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.session import Session, worker_id
@@ -117,6 +117,8 @@ def _serve(app: Any, spec: QueueWorker, derived: Derived, settings: Settings, cl
     metrics.known(own)
     _warn_capped(app, own, derived)
     worker.start()
+    if session.recycling:
+        return RECYCLED
     try:
         session.leave()
     except redis.RedisError as error:

@@ -33,6 +33,7 @@ from windrow.worker.board import Figures, Overdue
 from windrow.worker.guard import Guarded
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.report import ended_event, rejected_event
+from windrow.worker.settle import leave
 
 if TYPE_CHECKING:
     from windrow.worker.request import Reporting
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 COALESCE_SECONDS = 0.02
 """A start is told after this long; an attempt that has ended by then is told once, as ended."""
 
+MEMORY_SECONDS = 5.0
+"""How often a process with tasks inside looks at its own size."""
 
 REPLACE_SECONDS = (0.01, 0.1, 0.3, 0.6)
 """When the pool is asked to replace a child that was killed: the kernel takes a moment to end it."""
@@ -102,6 +105,8 @@ class Session:
         self._hub: Any = None
         self._telling = False
         self._signals = 0
+        self.recycling = False
+        """Whether this process ends so that another takes its place."""
 
     # --- beginning -------------------------------------------------------------------------------------------------------
 
@@ -135,6 +140,7 @@ class Session:
         channel.connection.cycle.patient = True
         channel.reject_raw = self.reject
         if self.guarded is not None:
+            hub.call_repeatedly(MEMORY_SECONDS, self._look_at_memory)
             self.guarded.board.ready()
         return self.taker
 
@@ -254,6 +260,8 @@ class Session:
             self.counts.ran(run)
         self._tell_guard()
         self.metrics.ended(event["task"], outcome, run)
+        if self.guarded is not None and self.derived.recycle_tasks and self.counts.done >= self.derived.recycle_tasks:
+            self.recycle()
         if outcome == "retried":
             self.metrics.retried(event["task"])
         elif outcome in ("failed", "timed_out", "killed"):
@@ -281,6 +289,17 @@ class Session:
         elif self._signals == 2:
             self.stop_now()
 
+    def recycle(self) -> None:
+        """Have the guard replace this process, once what runs has ended."""
+        if self.taker is not None and not self.recycling:
+            self.recycling = True
+            self.taker.stop_taking()
+
+    def _look_at_memory(self) -> None:
+        most = self.derived.recycle_memory
+        if most and resident_bytes() > most:
+            self.recycle()
+
     def _drained(self) -> None:
         self.stop()
 
@@ -288,9 +307,7 @@ class Session:
         """Say goodbye to Redis; what is in flight, if anything, is recovery's."""
         if self.lease is not None:
             self.lease.stop()
-        keys = self.client.keys_of
-        names = [keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(self.id), keys.started(self.id)]
-        left = load("leave")(self.client, names, [self.id])
+        left = leave(self.client, self.id)
         if left:
             logger.warning("left with %d messages in flight; they go back to their queue when the lease ends", left)
 
@@ -344,6 +361,12 @@ class Session:
         while pids and time.monotonic() < deadline:
             pids = [pid for pid in pids if not _reaped(pid)]
             time.sleep(0.002)
+
+
+def resident_bytes() -> int:
+    """How much memory this process holds."""
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _reaped(pid: int) -> bool:

@@ -22,6 +22,7 @@ class Past(Enum):
     REPLACED = "replaced, because a task overran its hard limit"
     DIED = "lost"
     RECYCLED = "replaced after its number of tasks"
+    STOPPED = "stopped at once"
 
 
 def settle(
@@ -65,6 +66,13 @@ def settle(
     for operation in operations:
         arguments.extend(operation)
     load("sync")(client, names, arguments)
+
+
+def leave(client: Client, worker: str) -> int:
+    """Say goodbye for a worker; answers how much it still has in flight, which is recovery's. Raises redis.RedisError."""
+    keys = client.keys_of
+    names = [keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(worker), keys.started(worker)]
+    return int(load("leave")(client, names, [worker]))
 
 
 def _note(running: Running, queue: str, value: bytes) -> dict[str, Any]:
