@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import socket
 import string
 import time
@@ -22,17 +21,16 @@ from windrow import __version__
 from windrow.broker import admin, events
 from windrow.broker.client import Client
 from windrow.broker.inflight import Taken
-from windrow.broker.keys import HANDED_ON
 from windrow.broker.lease import LeaseKeeper
-from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
 from windrow.broker.transport import MOST_MESSAGE, accepted
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
 from windrow.worker.board import Figures, Overdue
+from windrow.worker.ending import hand_back_all, kill_children, resident_bytes
 from windrow.worker.guard import Guarded
 from windrow.worker.pools.inprocess import InProcessPool
-from windrow.worker.report import ended_event, rejected_event
+from windrow.worker.report import rejected_event
 from windrow.worker.settle import leave
 
 if TYPE_CHECKING:
@@ -100,7 +98,8 @@ class Session:
         )
         self.lease = LeaseKeeper(client, self.id, self._beat, self._declared_dead) if guarded is None else None
         self._starting: dict[int, Reporting] = {}
-        self._running: dict[int, Reporting] = {}
+        self.running: dict[int, Reporting] = {}
+        """The attempts that have started, by tag."""
         self._killed: dict[int, Reporting] = {}
         self._hub: Any = None
         self._telling = False
@@ -188,7 +187,7 @@ class Session:
         self._tell_guard()
         if request.wait is not None:
             self.metrics.started(request.wait)
-        self._running[tag] = request
+        self.running[tag] = request
         self._starting[tag] = request
         if request.early:
             self._tell_starts()
@@ -248,7 +247,7 @@ class Session:
     def _left(self, request: Reporting, event: events.Event) -> None:
         tag = request.taken.tag
         self._starting.pop(tag, None)
-        if self._running.pop(tag, None) is not None:
+        if self.running.pop(tag, None) is not None:
             self.counts.busy -= 1
             self.metrics.slots(self.counts.busy)
         outcome = event["outcome"]
@@ -314,63 +313,14 @@ class Session:
     def stop_now(self) -> None:
         """Kill the running tasks, hand back everything in flight, end the process."""
         logger.warning("stopping at once: running tasks are ended and go back to their queue")
-        self._kill_children()
+        kill_children(self.pool)
         try:
-            self._hand_back_all()
+            hand_back_all(self)
             self.leave()
         finally:
             os._exit(0)
 
-    def _hand_back_all(self) -> None:
-        keys = self.client.keys_of
-        inflight = self.taker.inflight if self.taker else None
-        if inflight is None:
-            return
-        # A new epoch: a call that is still under way is refused, and the in-flight set says what came of the last one.
-        names = [keys.epochs, keys.gone, keys.workers, keys.inflight(self.id)]
-        answer = load("resume")(self.client, names, [self.id, -1, self.info])
-        held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
-        inflight.resumed(held)
-        for tag in sorted(inflight.messages, reverse=True):
-            request = self._running.get(tag)
-            event = ended_event(request, "handed_back", "ready", reason="the worker was stopped at once") if request else None
-            if held.get(tag) == HANDED_ON:
-                event = ended_event(request, "retried", None) if request else None
-                inflight.say("F", tag, events.encode(event) if event else "", "")
-            else:
-                inflight.say("G", tag, events.encode(event) if event else "")
-        arguments: list[Any] = [self.id, -1, int(time.time() * 1000), self.queue, 0, 0, keys.prefix]
-        for operation in inflight.batch():
-            arguments.extend(operation)
-        load("sync")(self.client, self.taker.sync_keys if self.taker else [], arguments)
-
     def _declared_dead(self) -> None:
         logger.error("the lease was lost; running tasks are ended, because others have started them again")
-        self._kill_children()
+        kill_children(self.pool)
         os._exit(70)
-
-    def _kill_children(self) -> None:
-        pool = getattr(self.pool, "_pool", None)
-        pids = [process.pid for process in (getattr(pool, "_pool", None) or ())]
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        deadline = time.monotonic() + 2
-        while pids and time.monotonic() < deadline:
-            pids = [pid for pid in pids if not _reaped(pid)]
-            time.sleep(0.002)
-
-
-def resident_bytes() -> int:
-    """How much memory this process holds."""
-    with open("/proc/self/statm", encoding="ascii") as pages:
-        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _reaped(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
