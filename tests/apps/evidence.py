@@ -90,9 +90,9 @@ async def await_a_while(self, seconds=0.0):
 
 
 @app.task(bind=True, max_retries=5)
-async def await_again(self, times, countdown=0.0):
+async def await_again(self, times, countdown=0.0, wait=0.01):
     note("start", self.request.id, str(self.request.retries))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(wait)
     if self.request.retries < times:
         raise self.retry(countdown=countdown)
     return self.request.retries
@@ -122,7 +122,9 @@ async def block_the_loop(self):
 
 
 @app.task(bind=True)
-async def await_progress(self):
+async def await_progress(self, wait=0.0):
+    note("start", self.request.id)
+    await asyncio.sleep(wait)
     for step in range(3):
         self.update_state(state="PROGRESS", meta={"step": step})
         await asyncio.sleep(0.01)

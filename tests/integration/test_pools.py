@@ -232,23 +232,27 @@ def test_update_state_is_told_before_the_result(work: Work) -> None:
 
 @asyncio_only
 def test_a_retry_that_waits_for_redis_does_not_stop_other_coroutines(work: Work) -> None:
-    """While Redis is frozen a coroutine's retry waits, other coroutines run on, and the retry then happens once."""
-    process = work.start(concurrency=3)
+    """While Redis is frozen a coroutine's retry and progress wait, others run on, and the retry then happens once."""
+    process = work.start(concurrency=5)
     call("await_add", 1, 1).get(timeout=10)
     ticking = call("tick", 3.0)
     wait_until(lambda: any(line[2] == "tick" for line in work.lines()), 10, "it ticks")
-    retried = call("await_again", 1)
+    retried = call("await_again", 1, 0.0, 0.5)
+    progress = call("await_progress", 0.5)
+    storing = call("tick", 0.6)
     redis_pid = int(work.client.info("server")["process_id"])
-    wait_until(lambda: any(line[3] == retried.id for line in work.lines()), 10, "it runs")
+    wait_until(lambda: sum(line[2] == "start" for line in work.lines()) == 2, 10, "both run")
     os.kill(redis_pid, signal.SIGSTOP)
     try:
-        time.sleep(1.0)  # how long Redis is away
+        time.sleep(1.5)  # how long Redis is away
     finally:
         os.kill(redis_pid, signal.SIGCONT)
     assert retried.get(timeout=20) == 1
+    assert progress.get(timeout=20) == "done"
     ticking.get(timeout=20)
-    ticks = [float(line[0]) for line in work.lines() if line[2] == "tick"]
-    assert max(after - before for before, after in pairwise(ticks)) < 0.7
+    storing.get(timeout=20)
+    ticks = [float(line[0]) for line in work.lines() if line[2:4] == ["tick", ticking.id]]
+    assert max(after - before for before, after in pairwise(ticks)) < 0.5
     assert process.poll() is None
 
 

@@ -32,6 +32,10 @@ def test_the_hooks_that_the_transport_overrides() -> None:
     assert "_basic_cancel" in source(kombu_redis.Channel.basic_cancel)
     assert "_put(" in source(virtual.Channel.basic_publish) + source(virtual.exchange.DirectExchange.deliver)
     assert kombu_redis.Channel.from_transport_options
+    refresh = source(kombu_redis.Channel.maybe_refresh_binding_expiry)
+    for name in ("_active_queues", "_expires", "_binding_ttl", "_binding_expiry_refreshed_at", "_bindings_swept_at"):
+        assert name in refresh
+    assert kombu_redis.BINDING_SWEEP_INTERVAL
 
 
 def test_a_message_dies_with_its_channel_but_not_its_tag() -> None:

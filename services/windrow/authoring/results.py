@@ -23,27 +23,17 @@ class ResultBackend(RedisBackend):
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing."""
 
-    def mark_as_done(
-        self, task_id: Any, result: Any, request: Any = None, store_result: bool = True, *rest: Any, **more: Any
-    ) -> Any:
-        """As Celery's; around a coroutine what speaks to Redis does so in a thread."""
-        here = synchronous() if store_result or (request is not None and request.chord) else None
-        mark = super().mark_as_done
-        if here is None:
-            return mark(task_id, result, request, store_result, *rest, **more)
-        return here.offload(mark, task_id, result, request, store_result, *rest, **more)
-
-    def mark_as_failure(self, *args: Any, **more: Any) -> Any:
-        """As Celery's; around a coroutine in a thread."""
-        here = synchronous()
-        mark = super().mark_as_failure
-        return mark(*args, **more) if here is None else here.offload(mark, *args, **more)
-
     def store_result(self, *args: Any, **more: Any) -> Any:
-        """As Celery's; around a coroutine in a thread."""
+        """As Celery's; around a coroutine in a thread, so that its loop does not wait for Redis."""
         here = synchronous()
         store = super().store_result
         return store(*args, **more) if here is None else here.offload(store, *args, **more)
+
+    def on_chord_part_return(self, *args: Any, **more: Any) -> Any:
+        """As Celery's; around a coroutine in a thread."""
+        here = synchronous()
+        join = super().on_chord_part_return
+        return join(*args, **more) if here is None else here.offload(join, *args, **more)
 
     def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
         """As Celery's, but a worker's attempt stores its result as soon as Redis is back, however long that takes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -151,6 +152,16 @@ class Channel(stock.Channel):
         else:
             super().basic_reject(delivery_tag, requeue)
 
+    def binding_refresh_is_due(self) -> bool:
+        """Whether kombu would speak to Redis if it were asked to refresh this channel's bindings now."""
+        queues = [queue for queue in self._active_queues if queue in self._expires]
+        if not queues:
+            return False
+        now = time.monotonic()
+        refresh_every = min(self._binding_ttl(queue) for queue in queues) / 1000 / 3
+        refresh = now - self._binding_expiry_refreshed_at >= refresh_every
+        return bool(refresh or now - self._bindings_swept_at >= stock.BINDING_SWEEP_INTERVAL)
+
     def connection_maker(self) -> Callable[[int], redis.Connection]:
         """What makes connections like this channel's own, for a wire."""
         pool = self.pool
@@ -174,6 +185,7 @@ class _Poller(stock.MultiChannelPoller):
     patient = False
     """Set by a worker whose tasks come through a taker."""
     _listen_again = 0.0
+    _refreshing: threading.Thread | None = None
 
     def _register_LISTEN(self, channel: Channel) -> None:
         if not self.patient:
@@ -199,6 +211,16 @@ class _Poller(stock.MultiChannelPoller):
             client = channel.__dict__.get("subclient")
             if client is not None and client.connection is not None:
                 client.connection.disconnect()
+
+    def maybe_refresh_binding_expiry(self) -> None:
+        """As kombu's (a second's look after remote control's bindings), in a thread: a frozen Redis must not hold the loop."""
+        if not self.patient:
+            super().maybe_refresh_binding_expiry()
+        elif self._refreshing is None or not self._refreshing.is_alive():
+            refresh = super().maybe_refresh_binding_expiry
+            if any(channel.binding_refresh_is_due() for channel in self._channels):
+                self._refreshing = threading.Thread(target=refresh, name="bindings", daemon=True)
+                self._refreshing.start()
 
     def maybe_restore_messages(self) -> None:
         """Nothing: recovery is by leases, never by a timeout shared by all queues."""
