@@ -60,6 +60,7 @@ def test_every_command_is_where_the_table_says() -> None:
         "worker",
         "worker nobody",
         "worker one -A app:app -Q q",
+        "worker one -P threads",
         "worker -A app:app",
         "worker default -c 3",
         "worker -A no_such_module:app -Q q",

@@ -19,6 +19,7 @@ from windrow.settings import Settings
 @click.option("-A", "--app", help="Serve a queue of this Celery app (module:name) without a windrow.yaml.")
 @click.option("-Q", "--queue", help="The queue to serve, with -A.")
 @click.option("-c", "--concurrency", type=click.IntRange(1, 1000), help="Slots, with -A.  [default: 2]")
+@click.option("-P", "--pool", help="prefork, asyncio or threads, with -A.  [default: prefork]")
 @click.option("--gate", type=click.Path(path_type=Path), hidden=True)
 @state_option
 def worker(
@@ -27,6 +28,7 @@ def worker(
     app: str | None,
     queue: str | None,
     concurrency: int | None,
+    pool: str | None,
     gate: Path | None,
     state: Path | None,
 ) -> int:
@@ -38,19 +40,23 @@ def worker(
     target = find_target(state)
     with refusing(ValueError, SpecError):
         settings = replace(Settings.from_env(), redis_url=target.redis_url, key_prefix=target.key_prefix)
-        spec = _spec(name, file or settings.specs, app, queue, concurrency)
+        spec = _spec(name, file or settings.specs, app, queue, concurrency, pool)
     return _run(spec, settings, gate)
 
 
-def _spec(name: str | None, file: Path | None, app: str | None, queue: str | None, concurrency: int | None) -> QueueWorker:
+def _spec(
+    name: str | None, file: Path | None, app: str | None, queue: str | None, concurrency: int | None, pool: str | None
+) -> QueueWorker:
     if app is not None or queue is not None:
         if app is None or queue is None or name is not None:
             raise click.UsageError("a worker must be given as NAME (of a QueueWorker), or as -A APP -Q QUEUE, not both")
-        return from_flags(app, queue) if concurrency is None else from_flags(app, queue, concurrency)
+        return from_flags(app, queue, concurrency or 2, pool or "prefork")
     if name is None:
         raise click.UsageError("a worker must be given as NAME (of a QueueWorker), or as -A APP -Q QUEUE")
     if concurrency is not None:
         raise click.UsageError("-c must come with -A and -Q; a QueueWorker's concurrency stands in its spec")
+    if pool is not None:
+        raise click.UsageError("-P must come with -A and -Q; a QueueWorker's pool stands in its spec")
     specs = load_specs(file) if file is not None else default_specs()
     for spec in specs:
         if name in (spec.name, spec.spec.queue):

@@ -24,9 +24,9 @@ def default_specs() -> list[QueueWorker]:
     return [_made(name, spec) for name, spec in _DEFAULT_SPECS.items()]
 
 
-def from_flags(app: str, queue: str, concurrency: int = 2) -> QueueWorker:
-    """The QueueWorker of `windrow worker -A APP -Q QUEUE -c N`, all else by default; raises SpecError."""
-    return _made(_name_of(queue), {"app": app, "queue": queue, "concurrency": concurrency})
+def from_flags(app: str, queue: str, concurrency: int = 2, pool: str = "prefork") -> QueueWorker:
+    """The QueueWorker of `windrow worker -A APP -Q QUEUE -c N -P POOL`, all else by default; raises SpecError."""
+    return _made(_name_of(queue), {"app": app, "queue": queue, "concurrency": concurrency, "pool": pool})
 
 
 def _name_of(queue: str) -> str:
