@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -71,6 +72,12 @@ def _run_async(coro: Coroutine[Any, Any, Any]) -> Any:
 
 @app.task(name="bench.noop")
 def noop() -> None:
+    counter.tick()
+
+
+@app.task(name="bench.wait50")
+def wait50() -> None:
+    time.sleep(0.05)
     counter.tick()
 
 

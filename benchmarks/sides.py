@@ -37,6 +37,8 @@ class Side:
     settings: Mapping[str, str] = field(default_factory=dict)
     pool: str = "prefork"
     slots: int = SLOTS
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    """Names of its own for some of the bench's tasks: what one side does in a coroutine, the other may do in a function."""
 
     def worker(self, stack: Stack) -> list[str]:
         """The command of its worker."""

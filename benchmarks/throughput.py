@@ -16,7 +16,7 @@ def turn(stack: Stack, side: Side, task: str, count: int) -> Turn:
     counter.reset(stack.counter)
     stack.execute(database_task.TABLE)
     with side.services(stack) as services:
-        produce(stack, side.producer, task, count)
+        produce(stack, side.producer, side.tasks.get(task, task), count)
         until(lambda: side.settled(stack), 60, "what was accepted is on record")
         platform = [stack.redis_pid(), stack.postgres_pid(), *services]
         with process(side.worker(stack), stack.environment(side.settings), log(stack, "worker")) as worker:
@@ -41,13 +41,16 @@ def best_bare(stack: Stack, task: str, count: int, say: Callable[[str], None]) -
 
 
 def alternate(
-    stack: Stack, bare: Side, windrow: Side, task: str, count: int, rounds: int, say: Callable[[str], None]
+    stack: Stack, bare: Side, windrow: Side, task: str, count: int, rounds: int, say: Callable[[str], None], bare_count: int = 0
 ) -> dict[str, Sequence[Turn]]:
-    """`rounds` turns of each side; who goes first changes with each round."""
+    """`rounds` turns of each side; who goes first changes with each round.
+
+    `bare_count` is how many tasks bare Celery gets where as many as Windrow's would take it minutes.
+    """
     turns: dict[str, list[Turn]] = {"bare": [], "windrow": []}
     for number in range(rounds):
         for side in (bare, windrow) if number % 2 == 0 else (windrow, bare):
-            result = turn(stack, side, task, count)
+            result = turn(stack, side, task, bare_count or count if side is bare else count)
             turns[side.producer].append(result)
             say(
                 f"{task}: round {number + 1}, {side.name}: {result.tasks_per_s:,.0f} tasks/s, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -28,6 +29,21 @@ def database(execution_id: str | None = None, param1: str = "x", param2: int = 1
     return dict(result)
 
 
-@app.task(name="bench.anoop")
-async def anoop() -> None:
+@app.task(name="bench.noop_async")
+async def noop_async() -> None:
     counter.tick()
+
+
+@app.task(name="bench.wait50")
+async def wait50() -> None:
+    await asyncio.sleep(0.05)
+    counter.tick()
+
+
+@app.task(name="bench.database_async")
+async def database_async(execution_id: str | None = None, param1: str = "x", param2: int = 10) -> dict[str, Any]:
+    result = await database_task.execute(
+        windrow.DatabaseSessionLocal, windrow.SchedulerRepository(), execution_id, param1, param2
+    )
+    counter.tick()
+    return dict(result)
