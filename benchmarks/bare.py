@@ -16,6 +16,8 @@ from sqlalchemy.pool import NullPool
 from benchmarks import counter, database_task
 
 app = Celery("bare", broker=os.environ.get("REDIS_URL", "redis://localhost"))
+if os.environ.get("BENCH_RESULTS") == "1":
+    app.conf.result_backend = app.conf.broker_url
 app.conf.update(
     task_default_queue=database_task.QUEUE,
     task_ignore_result=True,
@@ -86,3 +88,13 @@ def database(self: Any, execution_id: str | None = None, param1: str = "x", para
     result = _run_async(database_task.execute(sessions, Repository(), execution_id or self.request.id, param1, param2))
     counter.tick()
     return dict(result)
+
+
+@app.task(name="bench.part", ignore_result=False)
+def part(number: int) -> int:
+    return number
+
+
+@app.task(name="bench.whole", ignore_result=False)
+def whole(numbers: list[int]) -> int:
+    return sum(numbers)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
-from benchmarks import idle, publish, startup, throughput
+from benchmarks import canvas, idle, publish, startup, throughput
 from benchmarks.measure import summarise
+from benchmarks.produce import COROUTINES
 from benchmarks.report import Check, Goal, Row, throughput_row
 from benchmarks.sides import BARE, WINDROW, Side
 from benchmarks.stack import Stack
@@ -85,11 +86,25 @@ def wait50_asyncio100(bench: Bench) -> Row:
 
 
 def publish_row(bench: Bench) -> Row:
-    """`delay()` in one process."""
+    """`delay()` in one process, and `adelay()` in coroutines of one."""
     turns = publish.turns(bench.stack, bench.tasks, bench.rounds, bench.say)
     bare, windrow = summarise(turns["bare"]), summarise(turns["windrow"])
-    check = Check("× bare", windrow.median / bare.median, 0.9, at_least=True)
-    return Row("publish", "calls/s", windrow, (check,), bare, {"tasks": bench.tasks})
+    awaited = summarise(turns["awaited"])
+    checks = (
+        Check("× bare", windrow.median / bare.median, 0.9, at_least=True),
+        Check("× bare, adelay()", awaited.median / bare.median, 0.9, at_least=True),
+    )
+    extra = {"tasks": bench.tasks, "stretch": 1.5, "adelay": asdict(awaited), "adelay_coroutines": COROUTINES}
+    return Row("publish", "calls/s", windrow, checks, bare, extra)
+
+
+def canvas_row(bench: Bench) -> Row:
+    """200 chords of 20 on two prefork slots, results in Redis."""
+    count = max(bench.tasks // 20, 10)
+    turns = canvas.turns(bench.stack, count, bench.rounds, bench.say)
+    bare, windrow = summarise(turns["bare"]), summarise(turns["windrow"])
+    check = Check("× bare", windrow.median / bare.median, 1.0, at_least=True)
+    return Row("canvas", "chords/s", windrow, (check,), bare, {"chords": count, "header": canvas.HEADER, "stretch": 2.0})
 
 
 def start_s(bench: Bench) -> Row:
@@ -122,6 +137,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "db_asyncio20": db_asyncio20,
     "wait50_asyncio100": wait50_asyncio100,
     "publish": publish_row,
+    "canvas": canvas_row,
     "start_s": start_s,
     "idle_core_pct": idle_core_pct,
 }

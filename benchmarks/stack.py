@@ -150,10 +150,10 @@ def until(condition: Callable[[], object], timeout: float, what: str, alive: sub
         time.sleep(0.05)
 
 
-def produce(stack: Stack, side: str, task: str, count: int) -> float:
-    """Publish from a process of its own; returns seconds for each call."""
+def produce(stack: Stack, side: str, task: str, count: int, *how: str) -> float:
+    """Publish from a process of its own, by `delay()` or, with `adelay`, awaited; returns seconds for each call."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.produce", side, task, str(count)],
+        [sys.executable, "-m", "benchmarks.produce", side, task, str(count), *how],
         env=stack.environment(),
         cwd=ROOT,
         check=True,

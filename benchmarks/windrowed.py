@@ -47,3 +47,13 @@ async def database_async(execution_id: str | None = None, param1: str = "x", par
     )
     counter.tick()
     return dict(result)
+
+
+@app.task(name="bench.part", ignore_result=False)
+def part(number: int) -> int:
+    return number
+
+
+@app.task(name="bench.whole", ignore_result=False)
+def whole(numbers: list[int]) -> int:
+    return sum(numbers)

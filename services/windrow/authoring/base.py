@@ -48,6 +48,18 @@ class TaskMixin:
             redacted(self, args or (), kwargs or {}, options)
         return super().apply_async(args, kwargs, *rest, **options)  # type: ignore[misc]
 
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
+        """`delay()` for coroutines: the event loop does not wait for Redis, and the message is there when this returns."""
+        return await self.aapply_async(args, kwargs)
+
+    async def aapply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """`apply_async()` for coroutines; raises what that raises. Canvas is published by `asyncio.to_thread`."""
+        if self.app.conf.task_always_eager:
+            return self.apply_async(args, kwargs, **options)
+        from windrow.authoring.awaiting import publish_soon
+
+        return await publish_soon(self.app, self, args, kwargs, options)
+
     def apply(self, *args: Any, **options: Any) -> Any:
         """As Celery's: in this process, without a record."""
         token = leave_canvas()

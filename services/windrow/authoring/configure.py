@@ -62,6 +62,7 @@ def _is_own(conf: Any, redis_url: str | None) -> bool:
 def _forget_connections(app: Any) -> None:
     """Connections and routes made under other settings are made anew."""
     app._pool = None
+    app.__dict__.pop("_windrow_outlet", None)
     app._backend_cache = None
     app._local.__dict__.pop("backend", None)
     amqp = app.__dict__.get("amqp")

@@ -14,7 +14,7 @@ from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import hand_results_past_execution_id
 from windrow.authoring.configure import configure
 from windrow.authoring.parameters import ExecutionIdParameter
-from windrow.authoring.publishing import bounded_send_task
+from windrow.authoring.publishing import bounded_send_task, producers
 from windrow.authoring.results import use_result_backend
 from windrow.settings import Settings
 
@@ -58,6 +58,7 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
         _redirect_pending(celery, make)
         celery.register_task = _registering(celery.register_task)
         celery.send_task = bounded_send_task(celery, celery.send_task)
+        celery.producer_or_acquire = producers(celery, celery.producer_or_acquire)
         if celery.control_cls == _STOCK_CONTROL:
             celery.control_cls = "windrow.broker.control:Control"
             celery.__dict__.pop("control", None)

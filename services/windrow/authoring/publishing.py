@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from celery.app.amqp import _callback_publish_retry
@@ -15,20 +16,29 @@ from kombu.utils.url import sanitize_url
 from kombu.utils.uuid import uuid
 
 from windrow.authoring.attempt import current_attempt
+from windrow.authoring.direct import DirectProducer, Outlet
 from windrow.authoring.greenlets import owner, synchronous
+from windrow.broker.publication import Publication
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 SOCKET_SECONDS = 2.5
 """How long one try may wait for Redis; with the tries before it, publishing fails within 3 s."""
-_RETRY_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 """How long tries that fail at once are repeated: a restart of Redis leaves a closed connection behind."""
-_PAUSE = 0.1
+PAUSE = 0.1
 _PATIENT_PAUSE = 0.5
 _TASK_ID = 5
 """The place of `task_id` among the arguments of Celery's `send_task`, after the name."""
 
-_AWAY = (OperationalError, redis.ConnectionError, redis.TimeoutError, OSError)
+AWAY = (OperationalError, redis.ConnectionError, redis.TimeoutError, OSError)
+"""What says that Redis can't be reached."""
+
+
+class GaveUp(OperationalError):
+    """Redis could not be reached in time; the sentence says so."""
 
 
 def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,43 +51,89 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
 
     @functools.wraps(send_task)
     def send(name: str, *args: Any, **options: Any) -> Any:
-        here = synchronous()
-        if here is not None:  # around a coroutine: the loop must not wait for Redis
-            return here.offload(send, name, *args, **options)
         serializer = options.get("serializer")
         if serializer not in (None, "json", "application/json"):
             raise EncodeError(f"the message of {name} must be JSON, not {serializer!r}: leave `serializer` out")
         if len(args) < _TASK_ID and options.get("task_id") is None:
             options["task_id"] = uuid()  # the same for every try: the first may have arrived
-        patient = _is_owed(options)
+        task_id = options.get("task_id") or args[_TASK_ID - 1]
+        patient = _is_owed(task_id)
         coroutine = owner() if patient else None
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
             coroutine.owe(send, name, *args, **options)
-            return app.AsyncResult(options.get("task_id") or args[_TASK_ID - 1])
-        started = time.monotonic()
-        while True:
-            try:
-                return send_task(name, *args, **options)
-            except _AWAY as exc:
-                waited = time.monotonic() - started
-                if not patient and waited > _RETRY_SECONDS:
-                    raise OperationalError(
-                        f"publishing {name} failed after {waited:.1f} s: Redis at {_where(app)} must answer within 3 s; "
-                        f"it said: {exc}"
-                    ) from exc
-                if patient:
-                    logger.warning("%s waits for Redis to be published: %s", name, exc)
-                time.sleep(_PATIENT_PAUSE if patient else _PAUSE)
+            return app.AsyncResult(task_id)
+        return _bounded(app, name, lambda: send_task(name, *args, **options), patient)
 
     return send
 
 
-def _is_owed(options: dict[str, Any]) -> bool:
+def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
+    """Celery's `producer_or_acquire`, which gives a producer that goes straight to Redis when none is given."""
+
+    def deliver(publications: list[Publication]) -> None:
+        outlet = outlet_of(app)
+        patient = any(_is_owed(one.task_id) for one in publications)
+        name = publications[0].task if len(publications) == 1 else f"{len(publications)} tasks"
+        _bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
+
+    @functools.wraps(acquire)
+    def producer_or_acquire(producer: Any = None) -> Any:
+        return acquire(producer) if producer is not None else DirectProducer(outlet_of(app), deliver, _off_loop)
+
+    return producer_or_acquire
+
+
+def outlet_of(app: Any) -> Outlet:
+    """The app's way to Redis in this process."""
+    found: Outlet | None = app.__dict__.get("_windrow_outlet")
+    if found is None:
+        found = app._windrow_outlet = Outlet(app)
+    return found
+
+
+def failure(app: Any, name: str, waited: float, cause: BaseException) -> GaveUp:
+    """The sentence of a call that could not be published; `waited` in seconds."""
+    return GaveUp(
+        f"publishing {name} failed after {waited:.1f} s: Redis at {_where(app)} must answer within 3 s; it said: {cause}"
+    )
+
+
+def _bounded(app: Any, name: str, attempt: Callable[[], T], patient: bool) -> T:
+    started = time.monotonic()
+    while True:
+        try:
+            return attempt()
+        except GaveUp:
+            raise
+        except AWAY as exc:
+            waited = time.monotonic() - started
+            if not patient and waited > RETRY_SECONDS:
+                raise failure(app, name, waited, exc) from exc
+            if patient:
+                logger.warning("%s waits for Redis to be published: %s", name, exc)
+            _pause(_PATIENT_PAUSE if patient else PAUSE)
+
+
+def _off_loop(fun: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Call what blocks; around a coroutine in a thread, since the loop must not wait for Redis."""
+    here = synchronous()
+    return fun(*args, **options) if here is None else here.offload(fun, *args, **options)
+
+
+def _pause(seconds: float) -> None:
+    here = synchronous()
+    if here is None:
+        time.sleep(seconds)
+    else:
+        here.wait(asyncio.sleep(seconds))
+
+
+def _is_owed(task_id: Any) -> bool:
     """Whether this is the retry of the attempt that runs here, or what follows it in a canvas."""
     attempt = current_attempt()
     if attempt is None:
         return False
-    return bool(_callback_publish_retry.get()) or options.get("task_id") == attempt.task_id
+    return bool(_callback_publish_retry.get()) or task_id == attempt.task_id
 
 
 def _where(app: Any) -> str:

@@ -11,8 +11,8 @@ from typing import Any, cast
 from windrow.broker import events
 from windrow.broker.client import Client
 from windrow.broker.keys import step_of, unstored
+from windrow.broker.publication import HEADER, MOST_MESSAGE, accepted
 from windrow.broker.scripts import load
-from windrow.broker.transport import HEADER, MOST_MESSAGE, accepted
 
 MOST_REVOKED = 100_000
 REVOKED_SECONDS = 30 * 24 * 3600.0

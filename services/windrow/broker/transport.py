@@ -7,29 +7,25 @@ in a worker. Taking is a `Taker`'s, when a Windrow worker attaches one; any othe
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from kombu.transport import redis as stock
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import loads
 
-from windrow.broker import events
 from windrow.broker.inflight import Taken
-from windrow.broker.keys import Keys, step_of, stored
+from windrow.broker.keys import Keys
+from windrow.broker.publication import MOST_MESSAGE, publication
 from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
 
 logger = logging.getLogger(__name__)
 
-HEADER = "windrow"
-MOST_TEXT = 1024
-MOST_MESSAGE = 8 * 1024 * 1024
+DROPPED = "the retry of %s was dropped: its attempt had been given to another worker"
+"""What is logged when `publish.lua` did nothing."""
 
 _PUBLISH = load("publish")
 
@@ -57,31 +53,10 @@ class Channel(stock.Channel):
         if "task" not in headers or "id" not in headers or queue in self._expires:
             super()._put(queue, message, **kwargs)
             return
-        now = time.time()
-        keys = self.platform_keys
-        tag = message["properties"]["delivery_tag"]
-        step = step_of(self._get_message_priority(message, reverse=False))
-        due = _due(headers, now)
-        event, replaces = _accept(message, queue, now, due)
-        text = dumps(message)
-        head = stored(step, queue, b"")
-        inflight = keys.inflight(replaces[0]) if replaces else keys.delayed_messages(queue)
-        names = [
-            keys.step(queue, step),
-            keys.events,
-            keys.queues,
-            keys.delayed(queue),
-            keys.delayed_messages(queue),
-            inflight,
-        ]
-        keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
-        arguments = [
-            queue, text, events.encode(event), int(due * 1000) if due else "", head, tag,
-            replaces[1] if replaces else "", "1" if keep else "",
-        ]  # fmt: skip
-        done = _PUBLISH(self._plain_client(), names, arguments)
+        made = publication(message, queue, self.platform_keys)
+        done = _PUBLISH(self._plain_client(), made.keys, made.arguments)
         if not done:
-            logger.warning("the retry of %s was dropped: its attempt had been given to another worker", headers["id"])
+            logger.warning(DROPPED, headers["id"])
 
     def _plain_client(self) -> redis.Redis:
         """A client on this channel's pool that puts no prefix before keys: a script's keys have theirs already."""
@@ -236,56 +211,3 @@ class Transport(stock.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle = _Poller()
-
-
-def _due(headers: dict[str, Any], now: float) -> float | None:
-    """When a message with an ETA ahead is due, seconds since 1970; None when it may start now."""
-    due = _seconds(headers.get("eta"))  # the worker refuses an ETA that is none, with the sentence
-    return due if due is not None and due > now else None
-
-
-def _seconds(moment: object) -> float | None:
-    """A time as Celery writes it (ISO 8601, UTC unless it says else) in seconds since 1970; None when it is none."""
-    try:
-        when = datetime.fromisoformat(moment)  # type: ignore[arg-type]
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) -> tuple[events.Event, tuple[str, str] | None]:
-    """Fill in Windrow's header; the `accepted` event, and whose place a retry takes: (worker, tag)."""
-    headers = message["headers"]
-    given = headers.get(HEADER) or {}
-    again = bool(given) and (headers.get("retries") or 0) > 0
-    execution = str(given["id"]) if again else events.new_id(now)
-    headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
-    replaces = (given["worker"], str(given["tag"])) if again and "tag" in given else None
-    event = accepted(execution, headers, message["properties"], queue, now)
-    event["due"] = due
-    event["redo_of"] = headers.get("windrow_redo_of")
-    return event, replaces
-
-
-def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any], queue: str, now: float) -> events.Event:
-    """The `accepted` event of a message with these headers."""
-    return {
-        "k": events.ACCEPTED,
-        "id": execution,
-        "t": now,
-        "task_id": str(headers.get("id")),
-        "tag": str(properties.get("delivery_tag")),
-        "queue": queue,
-        "task": str(headers.get("task")),
-        "args": str(headers.get("argsrepr") or "")[:MOST_TEXT],
-        "kwargs": str(headers.get("kwargsrepr") or "")[:MOST_TEXT],
-        "due": None,
-        "expires": _seconds(headers.get("expires")),
-        "priority": properties.get("priority") or 0,
-        "root": headers.get("root_id"),
-        "parent": headers.get("parent_id"),
-        "group": headers.get("group"),
-        "external": headers.get("windrow_external"),
-        "retries": headers.get("retries") or 0,
-        "origin": headers.get("origin") or f"{os.getpid()}@{socket.gethostname()}",
-    }

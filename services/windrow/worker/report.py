@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from windrow.broker import events
 from windrow.broker.inflight import Taken
-from windrow.broker.transport import MOST_MESSAGE, MOST_TEXT
+from windrow.broker.publication import MOST_MESSAGE, MOST_TEXT
 
 if TYPE_CHECKING:
     from windrow.worker.request import Reporting

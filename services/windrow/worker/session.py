@@ -22,8 +22,8 @@ from windrow.broker import admin, events
 from windrow.broker.client import Client
 from windrow.broker.inflight import Taken
 from windrow.broker.lease import LeaseKeeper
+from windrow.broker.publication import MOST_MESSAGE, accepted
 from windrow.broker.taker import Taker
-from windrow.broker.transport import MOST_MESSAGE, accepted
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
 from windrow.worker.board import Figures, Overdue

@@ -1,0 +1,167 @@
+"""Publishing task calls straight to Redis: what Celery has made of a call goes out in one script call, many in one pipeline.
+
+Celery gives a finished message to a kombu producer, which asks a connection pool, a channel, declarations and an exchange
+before it comes to the transport. A task call to a queue that this process has declared needs none of them. Everything else (the
+first message to a queue, other exchanges, compression, a queue that expires) goes kombu's way.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import redis
+from kombu.exceptions import OperationalError
+from kombu.serialization import dumps
+from kombu.utils.functional import maybe_list
+
+from windrow.broker.keys import Keys
+from windrow.broker.publication import Publication, publication
+from windrow.broker.scripts import load
+from windrow.broker.transport import DROPPED, Transport
+
+logger = logging.getLogger(__name__)
+
+_PUBLISH = load("publish")
+_PERSISTENT = 2
+
+Send = Callable[[list[Publication]], None]
+
+
+class _Connection:
+    """What Celery asks of a producer's connection."""
+
+    @contextmanager
+    def _reraise_as_library_errors(self, *args: Any, **options: Any) -> Iterator[None]:
+        yield
+
+
+class Outlet:
+    """The way of one app to its Redis, known once kombu has connected; one a process and app, for all threads."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._client: redis.Redis | None = None
+        self._declared: set[str] = set()
+        self.keys = Keys()
+
+    @property
+    def client(self) -> redis.Redis:
+        """A client of the app's Redis; once `takes` has been true."""
+        assert self._client is not None  # noqa: S101 - only then is a queue declared
+        return self._client
+
+    def takes(self, exchange: object, routing_key: object, compression: object) -> bool:
+        """Whether a message with this address can go straight to Redis."""
+        return not exchange and not compression and routing_key in self._declared
+
+    def publish_by_kombu(self, body: Any, declare: Any, routing_key: Any, **options: Any) -> None:
+        """Publish through kombu's producer, and learn from it where Redis is and that the queue is declared."""
+        with self._app.amqp.producer_pool.acquire(block=True) as producer, producer.connection._reraise_as_library_errors():
+            producer.publish(body, declare=declare, routing_key=routing_key, **options)
+            if not isinstance(producer.connection.transport, Transport):
+                return
+            channel = producer.channel
+            if self._client is None:
+                self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
+            for entity in maybe_list(declare) or ():
+                name = getattr(entity, "name", None)
+                if name == routing_key and getattr(entity, "expires", None) is None and name not in channel._fanout_queues:
+                    self._declared.add(name)
+
+    def send(self, publications: list[Publication]) -> None:
+        """Put calls into Redis, in their order; raises kombu's OperationalError when it is away."""
+        client = self.client
+        try:
+            if len(publications) == 1:
+                done = [_PUBLISH(client, publications[0].keys, publications[0].arguments)]
+            else:
+                done = _pipelined(client, publications)
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            raise OperationalError(str(error)) from error
+        for one, answer in zip(publications, done, strict=True):
+            if not answer:
+                logger.warning(DROPPED, one.task_id)
+
+
+def _pipelined(client: redis.Redis, publications: list[Publication]) -> list[Any]:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.execute_command("SCRIPT", "LOAD", _PUBLISH.text)
+        for one in publications:
+            pipe.execute_command("EVALSHA", _PUBLISH.sha, len(one.keys), *one.keys, *one.arguments)
+        return list(pipe.execute())[1:]
+
+
+class DirectProducer:
+    """kombu's producer as far as Celery needs it to publish a task call; `send` takes what is ready to go.
+
+    As a context manager (around a group, say) it holds its messages and sends them together at the end.
+    """
+
+    connection = _Connection()
+
+    def __init__(self, outlet: Outlet, send: Send, block: Callable[..., None]) -> None:
+        """`block` calls what waits for Redis."""
+        self._outlet, self._send, self._block = outlet, send, block
+        self._held: list[Publication] = []
+        self._depth = 0
+
+    def publish(
+        self, body: Any, exchange: Any = None, routing_key: Any = None, serializer: str | None = None, compression: Any = None,
+        headers: dict[str, Any] | None = None, declare: Any = None, priority: int | None = None, delivery_mode: Any = None,
+        expiration: float | None = None, retry: bool = False, retry_policy: Any = None, timeout: Any = None,
+        confirm_timeout: Any = None, **properties: Any,
+    ) -> None:  # fmt: skip
+        """Publish as kombu's `Producer.publish` does; straight to Redis where that is the same."""
+        if not self._outlet.takes(exchange, routing_key, compression) or headers is None or "task" not in headers:
+            self.flush()
+            options = {
+                "exchange": exchange, "serializer": serializer, "compression": compression, "headers": headers,
+                "priority": priority or 0, "delivery_mode": delivery_mode, "expiration": expiration, "timeout": timeout,
+                "confirm_timeout": confirm_timeout, **properties,
+            }  # fmt: skip
+            self._block(self._outlet.publish_by_kombu, body, declare, routing_key, **options)
+            return
+        content_type, content_encoding, text = dumps(body, serializer=serializer)
+        if expiration is not None:
+            properties["expiration"] = str(int(expiration * 1000))
+        reply_to = properties.get("reply_to")
+        message = {
+            "body": base64.b64encode(text.encode() if isinstance(text, str) else text).decode(),
+            "content-encoding": content_encoding,
+            "content-type": content_type,
+            "headers": headers,
+            "properties": {
+                **properties,
+                "reply_to": getattr(reply_to, "name", reply_to),
+                "delivery_mode": _PERSISTENT,
+                "delivery_info": {"exchange": "", "routing_key": routing_key},
+                "priority": priority or 0,
+                "body_encoding": "base64",
+                "delivery_tag": str(uuid4()),
+            },
+        }
+        self._held.append(publication(message, routing_key, self._outlet.keys))
+        if not self._depth:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is held."""
+        held, self._held = self._held, []
+        if held:
+            self._send(held)
+
+    def __enter__(self) -> DirectProducer:
+        self._depth += 1
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            if kind is None:
+                self.flush()
+            self._held = []
