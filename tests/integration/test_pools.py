@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from celery import chain, chord, group
 from celery.exceptions import TimeLimitExceeded
 
 from tests.apps import evidence
+from tests.integration.test_broker_kill import Leader, Load
 from tests.waiting import wait_until
-from tests.workers import Work, producer, working
+from tests.workers import Work, producer, until_settled, working
 from windrow.broker import admin
 from windrow.broker.recovery import Recovery
 
@@ -275,6 +278,46 @@ def test_a_running_task_is_ended_by_revoke_with_terminate(work: Work) -> None:
     wait_until(lambda: len(work.finals()) == 2, 10, "the other ends")
     assert sorted(states[0] for states in work.finals().values()) == ["cancelled", "success"]
     assert work.children(process) == children
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", POOLS)
+def test_kills_under_load_lose_nothing(redis_url: str, tmp_path: Path, pool: str) -> None:
+    """kill -9 of guards and of tasks' processes at random moments: every task ends once on record, none runs twice at once."""
+    seed = random.randrange(10_000)
+    print("seed", seed)
+    dice = random.Random(seed)
+    with working(redis_url, tmp_path, more=f"  pool: {pool}\n  maxRecoveries: 100") as work:
+        app = producer(redis_url, evidence.app)
+        leader = Leader(work)
+        workers = [work.start(concurrency=4) for _ in range(2)]
+        load = Load(app, "work", rate=60)
+        for _ in range(10):
+            time.sleep(dice.uniform(0.2, 0.8))  # the moment of a kill is the dice's
+            at = dice.randrange(2)
+            if dice.random() < 0.6:
+                for child in work.children(workers[at]):
+                    with suppress(ProcessLookupError):  # it may have been killed a moment ago
+                        os.kill(child, signal.SIGKILL)
+            else:
+                worker = work.id_of(workers[at])
+                workers[at].kill()
+                workers[at].wait()
+                admin.report_exit(work.client, [worker or ""])
+                workers[at] = work.start(concurrency=4, wait=False)
+        ids = load.stop()
+        executions = {event["id"] for event in work.events() if event["k"] == "accepted"}
+        assert len(executions) == len(ids)
+        until_settled(work, executions, 60)
+        leader.stop()
+        assert {states[0] for states in work.finals().values()} == {"success"}
+        assert all(len(states) == 1 for states in work.finals().values())
+        spans: dict[str, list[tuple[float, str]]] = {}
+        for at_, pid, what, task_id, *_ in work.lines():
+            spans.setdefault(task_id, []).append((float(at_), f"{what} {pid}"))
+        for lines in spans.values():  # a start that was cut off has no end; the next start is another process's
+            ended = [what for _, what in lines if what.startswith("end")]
+            assert len(ended) == len(set(ended))
 
 
 @pytest.mark.parametrize("pool", POOLS)
