@@ -49,6 +49,9 @@ class InFlight:
     pace: float | None = None
     """Mean seconds from one end to the next with all slots busy, from how long the pool kept each; None before the first."""
 
+    deep: bool = False
+    """Whether the pool itself takes short calls ahead, and hands back those that it has not started."""
+
     @property
     def delivered(self) -> int:
         """How many messages the pool holds."""
@@ -57,7 +60,12 @@ class InFlight:
     @property
     def free(self) -> int:
         """How many more messages the pool may be given."""
-        return max(self.slots - self.delivered, 0)
+        return max(self.slots + self.handed - self.delivered, 0)
+
+    @property
+    def handed(self) -> int:
+        """How much of what is taken ahead the pool is given, so that no slot waits for this process between two calls."""
+        return self.ahead // 4 if self.deep else 0
 
     @property
     def ahead(self) -> int:
@@ -94,7 +102,7 @@ class InFlight:
             if taken.delivered_at is None:
                 self.waiting.remove(taken.tag)
             elif operation[0] == "F":
-                self._learn((now - taken.delivered_at) / self.slots)
+                self._learn((now - taken.delivered_at) / max(self.slots, self.delivered + 1))
         self.outbox.append(operation)
 
     def _learn(self, gap: float) -> None:

@@ -55,6 +55,7 @@ class Taker:
         on_killed: Callable[[int, int, bool], None] = lambda tag, count, lost: None,
         on_gone: Callable[[], None] = lambda: None,
         on_idle: Callable[[], None] = lambda: None,
+        on_hand_back: Callable[[], None] = lambda: None,
         generation: int = 0,
     ) -> None:
         """`generation` tells the processes apart that serve one worker one after the other."""
@@ -62,6 +63,7 @@ class Taker:
         self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
         self._make_connection = make_connection
         self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
+        self._on_hand_back = on_hand_back
         self._deliver: Callable[[Taken], None] | None = None
         self._hub: Any = None
         self._wire: Wire | None = None
@@ -112,6 +114,7 @@ class Taker:
         """Take nothing until `consume` is called again, and hand back what was taken and not started."""
         self._deliver = None
         self.inflight.give_back_waiting()
+        self._on_hand_back()
         self._pump()
 
     def stop_taking(self) -> None:
@@ -160,8 +163,10 @@ class Taker:
             return
         self._pumping = True
         try:
-            if self._stopping and self.inflight.waiting:
-                self.inflight.give_back_waiting()
+            if self._stopping:
+                if self.inflight.waiting:
+                    self.inflight.give_back_waiting()
+                self._on_hand_back()
             self._deliver_waiting()
             self._maybe_send()
             if self._stopping and self.idle:
@@ -193,7 +198,12 @@ class Taker:
         now = time.monotonic()
         inflight = self.inflight
         wanted = 0 if self._stopping or self._deliver is None else inflight.wanted
-        takes = wanted > 0 and self._look and now >= self._not_before and len(inflight.waiting) <= inflight.ahead // 2
+        takes = (
+            wanted > 0
+            and self._look
+            and now >= self._not_before
+            and len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2
+        )
         due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
         if takes or due or (self._stopping and inflight.outbox):
             self._send(self._wire, wanted, now)

@@ -21,6 +21,7 @@ from windrow.broker import events
 from windrow.broker.inflight import Taken
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
 from windrow.worker.board import Overdue
+from windrow.worker.pools.jobs import Job
 from windrow.worker.report import ended_event, error_of
 from windrow.worker.session import Session
 
@@ -75,6 +76,16 @@ class Reporting(stock.Request):
         self.time_limits = (limits.hard, limits.soft)
         self._request_dict["timelimit"] = [limits.hard, limits.soft]
         return super().execute_using_pool(pool, **kwargs)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        """Kill the child only while it runs this call: it may go on to the next one by itself."""
+        job = self._apply_result() if self._apply_result is not None else None
+        if not isinstance(job, Job) or not self.time_start:
+            super().terminate(pool, signal)
+            return
+        with pool.standing_still(job) as runs:
+            if runs:
+                super().terminate(pool, signal)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """A child has taken it up."""
@@ -208,6 +219,11 @@ class Reporting(stock.Request):
             self._settled_by(lambda: self.session.given_back(self, verdict))
         else:
             self._settle(verdict)
+
+    def hand_back(self) -> None:
+        """Put the message back first in line; no attempt was made."""
+        task_ready(self)
+        self._settled_by(lambda: self.session.given_back(self, None))
 
     def park(self, due: float, reason: str) -> None:
         """Put the message back until `due` (seconds since 1970); no attempt was made."""

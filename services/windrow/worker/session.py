@@ -30,6 +30,7 @@ from windrow.worker.board import Figures, Overdue
 from windrow.worker.ending import hand_back_all, kill_children, resident_bytes
 from windrow.worker.guard import Guarded
 from windrow.worker.pools.inprocess import InProcessPool
+from windrow.worker.pools.prefork import TaskPool as PreforkPool
 from windrow.worker.report import rejected_event
 from windrow.worker.settle import leave
 
@@ -126,8 +127,12 @@ class Session:
                 on_killed=self._count_killed,
                 on_gone=self._declared_dead,
                 on_idle=self._drained,
+                on_hand_back=self._hand_back,
                 generation=self.guarded.generation if self.guarded else 0,
             )
+            if isinstance(self.pool, PreforkPool):
+                self.taker.inflight.deep = True
+                self.pool.when_stuck(self._hand_back)
             self._read_revoked()
             if self.lease is not None:
                 self.lease.start()
@@ -213,6 +218,16 @@ class Session:
         """An attempt's message goes back to its queue."""
         self._left(request, event or {"outcome": None, "task": request.name})
         self.say("G", request.taken.tag, events.encode(event) if event else "")
+
+    def _hand_back(self) -> None:
+        """Give back what the pool was given ahead and has not started."""
+        if not isinstance(self.pool, PreforkPool) or self.taker is None:
+            return
+        jobs = self.pool.recall()
+        if jobs:
+            self.taker.inflight.give_back_waiting()  # the newer ones first: each goes in front of the last
+        for job in reversed(jobs):
+            job.owner.hand_back()
 
     def parked(self, request: Reporting, due: float, event: events.Event) -> None:
         """A message that may not start before `due` goes to the delayed set."""
