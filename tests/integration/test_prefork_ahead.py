@@ -123,3 +123,41 @@ def test_sigterm_hands_back_what_was_sent_ahead(work: Work) -> None:
     wait_until(lambda: set(ids) <= set(at(work, "end")), 20, "all have run")
     starts = [line[3] for line in work.lines() if line[2] == "start"]
     assert len(starts) == len(set(starts)) == 700
+
+
+def test_terminating_tasks_in_a_stream_ends_no_other(work: Work) -> None:
+    """Tasks of a stream are revoked with terminate while they run or just ended: every other task runs once, to its end."""
+    warmed(work, 2)
+    ids = send(0.003, 400)
+    victims = []
+    for ended in range(320, 640, 40):
+        wait_until(lambda enough=ended: len(at(work, "end")) >= enough, 20, "they run", pause=0.001)
+        victims.append(list(at(work, "start"))[-1])
+        evidence.app.control.revoke(victims[-1], terminate=True, signal="SIGKILL")
+    others = set(ids) - set(victims)
+    wait_until(lambda: others <= set(at(work, "end")), 20, "the others have run")
+    starts = Counter(line[3] for line in work.lines() if line[2] == "start")
+    assert {one for one in others if starts[one] != 1} == set()
+    assert work.client.hgetall("windrow:recoveries") == {}
+
+
+def test_an_end_does_not_wait_for_the_next_task(work: Work) -> None:
+    """A task's end is on record while the next one, which was sent behind it, runs."""
+    warmed(work, 1)
+    shorts = send(0, 20)
+    (long,) = send(3)
+    wait_until(lambda: long in at(work, "start"), 10, "the long one runs")
+    wait_until(lambda: len(work.finals()) == 320, 1, "the others are on record")
+    assert long not in at(work, "end")
+    assert set(shorts) <= set(at(work, "end"))
+
+
+def test_children_are_replaced_without_loss(redis_url: str, tmp_path: Path) -> None:
+    """`recycle.tasks`: a child that leaves after so many tasks takes nothing along that was sent ahead."""
+    with working(redis_url, tmp_path, more="  recycle: {tasks: 50}") as work:
+        producer(redis_url, evidence.app)
+        work.start(concurrency=2)
+        ids = send(0, 500)
+        wait_until(lambda: set(ids) <= set(at(work, "end")), 30, "all have run")
+        assert Counter(line[3] for line in work.lines() if line[2] == "start").most_common(1)[0][1] == 1
+        assert len({line[1] for line in work.lines()}) >= 8

@@ -227,7 +227,8 @@ class Session:
         if jobs:
             self.taker.inflight.give_back_waiting()  # the newer ones first: each goes in front of the last
         for job in reversed(jobs):
-            job.owner.hand_back()
+            if job.owner is not None:
+                job.owner.hand_back()
 
     def parked(self, request: Reporting, due: float, event: events.Event) -> None:
         """A message that may not start before `due` goes to the delayed set."""

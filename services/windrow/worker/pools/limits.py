@@ -43,6 +43,11 @@ class Limits:
     _look_at: float | None = None
     _look: Any = None
 
+    def limit_set(self, job: Job) -> None:
+        """A job has started: have its limit looked at in time."""
+        if job.due is not None and (self._look_at is None or job.due < self._look_at):
+            self._look_again()
+
     def _look_again(self) -> None:
         """Set the one timer of all limits for the first of them."""
         now = monotonic()

@@ -132,8 +132,7 @@ class Pool(Limits, asynpool.AsynPool):
         if job is None:
             return
         job._ack(i, time_accepted, pid, None)
-        if job.due is not None and (self._look_at is None or job.due < self._look_at):
-            self._look_again()
+        self.limit_set(job)
 
     def _on_ready(self, number: int, i: Any, obj: tuple[bool, Any], fd: int) -> None:
         process = self._fileno_to_inq.get(fd)
@@ -243,8 +242,9 @@ class Pool(Limits, asynpool.AsynPool):
     def register_with_event_loop(self, hub: Any) -> None:
         """Run on this event loop from now on; again after a lost connection, when its timers are gone."""
         self._hub = hub
-        self._looks_for_stale = False
         super().register_with_event_loop(hub)
+        self._looks_for_stale = False
+        self._look_for_stale()
 
     def _create_timelimit_handlers(self, hub: Any) -> None:
         self._look = None
