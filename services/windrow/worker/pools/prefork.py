@@ -214,13 +214,8 @@ class Pool(Limits, asynpool.AsynPool):
         self._feed()
 
     def process_flush_queues(self, process: Any) -> None:
-        """A child has ended: read its last words, and leave nothing in its socket for a successor."""
+        """A child has ended: read its last words. A socket with jobs in it is not used again (`on_partial_read`)."""
         self._result_handler.read(process)
-        try:
-            while process.inq.receive(MSG_DONTWAIT) is not None:
-                pass
-        except (OSError, EOFError):
-            pass
 
     @staticmethod
     def _stop_task_handler(task_handler: Any) -> None:
