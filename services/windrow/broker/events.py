@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,10 +25,26 @@ Event = dict[str, Any]
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode  # `json.dumps` makes an encoder each time
+
+_random: deque[bytes] = deque()
+"""Random bytes for the next ids: one system call for many. A forked child starts with none, its ids are its own."""
+os.register_at_fork(after_in_child=_random.clear)
+
+
+def _ten_random_bytes() -> bytes:
+    while True:
+        try:
+            return _random.pop()
+        except IndexError:  # another thread may have taken the last
+            fresh = os.urandom(1280)
+            _random.extend(fresh[start : start + 10] for start in range(0, len(fresh), 10))
+
+
 def new_id(now: float | None = None) -> str:
     """A new UUIDv7 as text: 48 bits of milliseconds since 1970, then random bits (RFC 9562)."""
     ms = int((time.time() if now is None else now) * 1000)
-    value = (ms & 0xFFFFFFFFFFFF) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = (ms & 0xFFFFFFFFFFFF) << 80 | int.from_bytes(_ten_random_bytes(), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     text = f"{value:032x}"
@@ -46,7 +63,7 @@ def id_time(text: str) -> float:
 
 def encode(event: Event) -> str:
     """One event as JSON text."""
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=True)
+    return _encode(event)
 
 
 def fields(*events: Event, message: str | bytes | None = None) -> dict[str, str | bytes]:
