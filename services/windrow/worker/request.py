@@ -34,6 +34,8 @@ class Reporting(stock.Request):
     session: Session
     time_limits: Any
     limits_of_task: EffectiveLimits
+    remembered: bool = False
+    """Whether Celery wants to know the ids of what succeeded (`worker_deduplicate_successful_tasks`)."""
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -103,7 +105,7 @@ class Reporting(stock.Request):
         if failed:
             super().on_success(failed__retval__runtime, **kwargs)
             return
-        task_ready(self, successful=True)
+        task_ready(self, successful=self.remembered)
         shown = "***" if getattr(self.task, "redact", False) is True else retval
         self._settle(ended_event(self, "success", "success", run=runtime, result=shown))
         self.send_event("task-succeeded", result=retval, runtime=runtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +11,25 @@ from celery import signals
 from celery.utils.imports import symbol_by_name
 from celery.worker import strategy as stock
 from celery.worker.state import task_reserved
+from kombu.utils.json import object_hook
 
 from windrow.queues.derive import Limits, effective_limits
 from windrow.worker.request import Reporting
 
 TOO_EARLY_SECONDS = 0.05
+
+
+_decode = json.JSONDecoder(object_hook=object_hook).decode
+
+
+def _payload(message: Any) -> Any:
+    """The decoded body, which a body that can be run must have; `message.payload` makes a new decoder each time."""
+    plain = (
+        message.content_type == "application/json" and message.content_encoding == "utf-8" and isinstance(message.body, bytes)
+    )
+    if plain and message.content_type in (message.accept or ()):
+        return _decode(message.body.decode())
+    return message.payload
 
 
 def default(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
@@ -25,25 +40,31 @@ def default(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     limits = effective_limits(Limits(), Limits(task.soft_time_limit, task.time_limit), session.derived)
     base = symbol_by_name(task.Request)
     bases = (Reporting,) if issubclass(Reporting, base) else (Reporting, base)
-    request_class = type("Request", bases, {"session": session, "limits_of_task": limits})
+    request_class = type(
+        "Request",
+        bases,
+        {"session": session, "limits_of_task": limits, "remembered": bool(app.conf.worker_deduplicate_successful_tasks)},
+    )
     hostname, eventer = consumer.hostname, consumer.event_dispatcher
     connection_errors = consumer.connection_errors
     revoked = consumer.controller.state.revoked
     buckets = {} if consumer.disable_rate_limits else consumer.task_buckets
     handle = consumer.on_task_request
     next_start = 0.0
+    utc = app.uses_utc_timezone()
 
     def on_message(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any) -> None:
         nonlocal next_start
-        if body is None and "args" not in message.payload:
-            body, headers, decoded, utc = message.body, message.headers, False, app.uses_utc_timezone()
-        elif "args" in message.payload:
-            body, headers, decoded, utc = stock.hybrid_to_proto2(message, message.payload)
+        payload = _payload(message)
+        if body is None and "args" not in payload:
+            body, headers, decoded, in_utc = message.body, message.headers, False, utc
+        elif "args" in payload:
+            body, headers, decoded, in_utc = stock.hybrid_to_proto2(message, payload)
         else:
-            body, headers, decoded, utc = stock.proto1_to_proto2(message, body)
+            body, headers, decoded, in_utc = stock.proto1_to_proto2(message, body)
         request = request_class(
             message, on_ack=ack, on_reject=reject, app=app, hostname=hostname, eventer=eventer, task=task,
-            connection_errors=connection_errors, body=body, headers=headers, decoded=decoded, utc=utc,
+            connection_errors=connection_errors, body=body, headers=headers, decoded=decoded, utc=in_utc,
         )  # fmt: skip
         if session.overdue and message.taken.tag in session.overdue:
             request.end_overdue(session.overdue.pop(message.taken.tag))
