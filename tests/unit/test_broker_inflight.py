@@ -103,3 +103,29 @@ def test_a_stored_message_keeps_its_bytes() -> None:
     """The form in which sets hold a message changes not one byte of it."""
     message = b'{"a": [], "n": 12345678901234567890, "line": "x\\ny"}\n'
     assert unstored(stored(6, "high priority", message)) == (6, "high priority", message)
+
+
+def test_a_pool_that_gives_back_gets_a_part_of_what_is_taken_ahead() -> None:
+    """No slot waits for the worker between two short calls; nothing of unknown or long ones is given beyond the slots."""
+    inflight = taking(1, "a", "b", "c", "d", "e", "f", "g", "h")
+    inflight.deep = True
+    assert (inflight.free, inflight.handed) == (1, 0)
+    inflight.next(0.0)
+    inflight.say("F", 1, "e", "", now=0.001)
+    assert (inflight.ahead, inflight.handed, inflight.free) == (20, 5, 6)
+
+
+def test_the_pace_does_not_depend_on_how_deep_the_pool_is() -> None:
+    """A call that waited behind others in the pool took as long as they all did: the gap between two ends is the same."""
+    inflight = taking(1, *"abcdef")
+    inflight.deep = True
+    inflight.pace = 0.001
+    while inflight.next(0.0):
+        pass
+    assert inflight.delivered == 6
+    for number in range(1, 7):
+        inflight.next_tag, now = 7 + number, number * 0.001
+        inflight.take([value("x")])
+        inflight.next(now)
+        inflight.say("F", number, "e", "", now=now)
+    assert 0.0003 < inflight.pace <= 0.001
