@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := 0.13.9
 
-.PHONY: run test setup lock lint types bench demo clean
+.PHONY: run test setup lock lint types bench bench-peers lock-peers demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -32,6 +32,13 @@ lock: ## resolve the newest versions anew, for every supported Python, wheels on
 
 bench: setup ## bare Celery and Windrow turn by turn; writes build/bench.json
 	$(BIN)/python -m benchmarks
+
+bench-peers: setup ## other task queues beside Celery and Windrow; writes build/peers.json
+	$(BIN)/python -m benchmarks.peers
+
+lock-peers: setup ## their pinned lists, resolved anew; arq needs an older redis-py than the others
+	cd benchmarks/peers && for name in requirements arq; do ../../$(BIN)/uv pip compile --quiet --upgrade --universal \
+		--python-version 3.11 --only-binary :all: --generate-hashes --no-header $$name.in -o $$name.lock; done
 
 clean: ## what make made
 	rm -rf $(VENV) build .windrow

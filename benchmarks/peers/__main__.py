@@ -1,0 +1,100 @@
+"""`python -m benchmarks.peers`: each peer in turn, prints one table, writes `build/peers.json`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.measure import Turn, summarise
+from benchmarks.peers import kill, throughput
+from benchmarks.peers.contestants import PEERS, Peer
+from benchmarks.peers.report import text
+from benchmarks.stack import folder, start
+
+KINDS = ("noop", "wait50", "kill")
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(peers: list[Peer], kinds: list[str], rounds: int, tasks: int, kill_rounds: int) -> list[dict[str, Any]]:
+    """Measure; who goes first changes with each round."""
+    found: dict[str, dict[str, Any]] = {peer.name: {} for peer in peers}
+    for peer in peers:
+        peer.interpreter()
+    with folder("windrow-peers-") as made, start(made) as stack:
+        for kind in [kind for kind in KINDS[:2] if kind in kinds]:
+            able = [peer for peer in peers if kind in peer.ways]
+            turns: dict[str, list[Turn]] = {peer.name: [] for peer in able}
+            for number in range(rounds):
+                for peer in able if number % 2 == 0 else reversed(able):
+                    # A pool of two without concurrency inside does 40 waits a second at best.
+                    count = tasks if kind == "noop" else tasks // 20 if peer.name == "RQ" else tasks // 2
+                    turns[peer.name].append(throughput.turn(stack, peer, kind, count))
+                    say(f"{kind}: round {number + 1}, {peer.name}: {turns[peer.name][-1].tasks_per_s:,.0f} tasks/s")
+            for name, of in turns.items():
+                names = Turn.__dataclass_fields__
+                found[name][kind] = {field: asdict(summarise([getattr(each, field) for each in of])) for field in names}
+        if "kill" in kinds:
+            stack.client.flushall()
+            stack.execute(throughput.CLEAR)
+            with ThreadPoolExecutor(len(peers)) as beside:
+                futures = {
+                    peer.name: beside.submit(kill.rounds, stack, peer, list(PEERS).index(peer.name), kill_rounds, say)
+                    for peer in peers
+                }
+                for name, future in futures.items():
+                    found[name]["kill"] = kill.as_json(future.result())
+    return [
+        {
+            "name": peer.name,
+            "version": peer.version,
+            "on_redis": peer.on_redis,
+            "settings": {kind: way.settings for kind, way in peer.ways.items()},
+            "kept": peer.kept,
+            "killed": peer.killed,
+            **found[peer.name],
+        }
+        for peer in peers
+    ]
+
+
+def main() -> None:
+    """Parse the flags, run, show, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), help="which peers (default: all)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="which work (default: all)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each peer (default: 3)")
+    parser.add_argument("--tasks", type=int, default=4000, help="no-op tasks a turn; half of them that wait")
+    parser.add_argument("--kill-rounds", type=int, default=3, help="rounds with kill -9 (default: 3)")
+    parser.add_argument("--out", type=Path, default=Path("build/peers.json"), help="where the figures are written")
+    flags = parser.parse_args()
+    memory = psutil.virtual_memory().total / 2**30
+    peers = run([PEERS[name] for name in flags.peers], flags.kinds, flags.rounds, flags.tasks, flags.kill_rounds)
+    document = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", "-m", "benchmarks.peers", *sys.argv[1:]]),
+        "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "rounds": flags.rounds,
+        "peers": peers,
+    }
+    print(text(document))
+    flags.out.parent.mkdir(parents=True, exist_ok=True)
+    flags.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

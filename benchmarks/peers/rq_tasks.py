@@ -1,0 +1,21 @@
+"""RQ: results stay for its default of 500 s; in rounds with kill -9 a job whose worker died is retried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import redis
+from rq import Queue, Retry
+
+from benchmarks.peers import work
+
+
+def publish(task: str, arguments: Sequence[tuple[int, ...]]) -> None:
+    queue = Queue("bench", connection=redis.Redis.from_url(os.environ["REDIS_URL"]))
+    # python-rq.org/docs/exceptions/#retrying-failed-jobs: without it an abandoned job is only moved to FailedJobRegistry.
+    retry = Retry(max=3) if task == "marked" else None
+    with queue.connection.pipeline() as pipe:
+        for each in arguments:
+            queue.enqueue(getattr(work, task), *each, retry=retry, pipeline=pipe)
+        pipe.execute()
