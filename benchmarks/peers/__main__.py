@@ -1,4 +1,7 @@
-"""`python -m benchmarks.peers`: each peer in turn, prints one table, writes `build/peers.json`."""
+"""`python -m benchmarks.peers`: each peer in turn, prints one table, writes `build/peers.json`.
+
+A kind of work that was not run again keeps its figures of the file's last run; each kind's command and date are in the file.
+"""
 
 from __future__ import annotations
 
@@ -83,14 +86,19 @@ def main() -> None:
     flags = parser.parse_args()
     memory = psutil.virtual_memory().total / 2**30
     peers = run([PEERS[name] for name in flags.peers], flags.kinds, flags.rounds, flags.tasks, flags.kill_rounds)
-    document = {
+    last = json.loads(flags.out.read_text()) if flags.out.exists() else {"peers": [], "runs": {}}
+    before = {peer["name"]: peer for peer in last["peers"]}
+    this = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks.peers", *sys.argv[1:]]),
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "rounds": flags.rounds,
-        "peers": peers,
     }
+    for peer in peers:
+        kept = {kind: before.get(peer["name"], {}).get(kind) for kind in KINDS if kind not in flags.kinds}
+        peer |= {kind: figures for kind, figures in kept.items() if figures}
+    runs = {**last["runs"], **dict.fromkeys(flags.kinds, this)}
+    document = {"runs": {kind: runs[kind] for kind in KINDS if kind in runs}, "peers": peers}
     print(text(document))
     flags.out.parent.mkdir(parents=True, exist_ok=True)
     flags.out.write_text(json.dumps(document, indent=2) + "\n")

@@ -167,12 +167,12 @@ RQ = Peer(
         "wait50": Way(RQ_POOL, "worker-pool of 2: no concurrency inside a worker"),
         "kill": Way(
             (*TWICE, *RQ_TWO, "--maintenance-interval", "5", "--job-monitoring-interval", "1", "--worker-ttl", "20"),
-            "2 workers, SimpleWorker, Retry(max=3), maintenance every 5 s, worker-ttl 20 s",
+            "2 workers, SimpleWorker, Retry(max=3), job_timeout 5 s, maintenance every 5 s, worker-ttl 20 s",
             KILL,
         ),
     },
     kept="job, times, result or traceback in Redis: 500 s after success, a year after failure",
-    killed="failed by maintenance (every 10 minutes by default) 60 s and more after its heartbeat; run again if it has retries",
+    killed="failed by maintenance (every 10 minutes by default) 60 s after its timeout (180 s); run again if it has retries",
     interpreter=_peers,
     patience=80.0,
 )

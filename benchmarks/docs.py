@@ -1,0 +1,133 @@
+"""`python -m benchmarks.docs`: puts what `build/*.json` holds into docs/performance.md and into the README's table.
+
+Each block stands between two marks, `<!-- name -->` and `<!-- name end -->`; where a file is missing, its block stays.
+Nothing here knows a row by name: what a row must reach, and what would be better still, is in the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import readme
+from benchmarks.peers.report import HEAD, cells, figure, spread
+from benchmarks.stack import ROOT
+
+PAGE = ROOT / "docs/performance.md"
+
+
+def bench(document: dict[str, Any]) -> str:
+    """A line for each check of each row; what was measured stands in the row's first line."""
+    head = ("row", "unit", "bare Celery", "Windrow", "measured", "must reach", "stretch", "")
+    lines = [head, ("---",) * len(head)]
+    for row in document["rows"]:
+        stretch = _stretch(row)
+        for number, check in enumerate(row["checks"]):
+            sign = "≥" if check["at_least"] else "≤"
+            first = (f"`{row['key']}`", row["unit"], spread(row.get("bare")), spread(row["windrow"]))
+            lines.append(
+                (
+                    *(first if number == 0 else ("",) * len(first)),
+                    f"{figure(check['value'])} {check['what']}",
+                    f"{sign} {figure(check['target'])}",
+                    stretch[number] if number < len(stretch) else "",
+                    "met" if check["met"] else "**MISS**",
+                )
+            )
+    return "\n".join([*map(_line, lines), "", _where(document, f"medians of {document['rounds']} rounds, spread in brackets")])
+
+
+def misses(document: dict[str, Any]) -> str:
+    """What the rows miss, in one line each."""
+    found = [
+        f"- `{row['key']}`: {figure(check['value'])} {check['what']}, {figure(check['target'])} was asked."
+        for row in document["rows"]
+        for check in row["checks"]
+        if not check["met"]
+    ]
+    return "\n".join(found) or f"None in the run of {document['date'][:10]}."
+
+
+def peers(document: dict[str, Any]) -> str:
+    """The peers' figures, then what each was given, what it keeps and what its documentation says of a killed worker."""
+    lines = [HEAD, ("---",) * len(HEAD), *(cells(peer) for peer in document["peers"])]
+    told: list[tuple[str, ...]] = [("peer", "settings", "kept on record", "after kill -9"), ("---",) * 4]
+    for peer in document["peers"]:
+        ways = "<br>".join(f"{kind}: {settings}" for kind, settings in peer["settings"].items())
+        told.append((peer["name"], ways, peer["kept"], peer["killed"]))
+    by_run: dict[str, list[str]] = {}
+    for kind, run in document["runs"].items():
+        by_run.setdefault(_where(run, ""), []).append(kind)
+    where = [f"{', '.join(kinds)}: {run}" for run, kinds in by_run.items()]
+    return "\n".join([*map(_line, lines), "", "Medians, spread in brackets.", *where, "", *map(_line, told)])
+
+
+def profile(document: dict[str, Any]) -> str:
+    """CPU of one no-op task by stage, each process of each side in a column."""
+    columns = document["columns"]
+    stages = sorted({stage for column in columns for stage in column["stages"]}, key=document["stages"].index)
+    lines = [("µs of CPU a task", *(column["name"] for column in columns)), ("---",) * (len(columns) + 1)]
+    lines += [(stage, *(_micro(column["us"] * column["stages"].get(stage, 0.0)) for column in columns)) for stage in stages]
+    lines.append(("**all**", *(f"**{column['us']:,.0f}**" for column in columns)))
+    return "\n".join([*map(_line, lines), "", _where(document, f"{document['tasks']:,} no-op tasks on two slots")])
+
+
+def _stretch(row: dict[str, Any]) -> list[str]:
+    """For each check; one figure is the first check's."""
+    found = row.get("stretch")
+    if found is None:
+        return []
+    return [
+        figure(each) if isinstance(each, int | float) else str(each) for each in (found if isinstance(found, list) else [found])
+    ]
+
+
+def _micro(value: float) -> str:
+    return f"{value:,.0f}" if value >= 0.5 else "–"
+
+
+def _line(of: tuple[str, ...]) -> str:
+    return f"| {' | '.join(of)} |"
+
+
+def _where(document: dict[str, Any], what: str) -> str:
+    figures = f", {what}" if what else ""
+    return f"`{document['command']}`{figures}; {document['date'][:10]}, {document['machine']}, Python {document['python']}."
+
+
+def put(text: str, name: str, block: str) -> str:
+    """The page with `block` between the marks of this name; raises ValueError when a mark is not there."""
+    start, end = f"<!-- {name} -->", f"<!-- {name} end -->"
+    head, found, rest = text.partition(start)
+    _, ended, tail = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"the page must have the marks {start!r} and {end!r}")
+    return f"{head}{start}\n{block}\n{end}{tail}"
+
+
+BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "bench": ("bench.json", bench),
+    "misses": ("bench.json", misses),
+    "peers": ("peers.json", peers),
+    "profile": ("profile.json", profile),
+}
+"""Each block of the page: the file in `build/` that it shows, and how."""
+
+
+def main() -> None:
+    """Render what is there."""
+    page = PAGE.read_text()
+    for name, (file, render) in BLOCKS.items():
+        source = ROOT / "build" / file
+        if source.exists():
+            page = put(page, name, render(json.loads(source.read_text())))
+    PAGE.write_text(page)
+    bench_file: Path = ROOT / "build/bench.json"
+    if bench_file.exists():
+        readme.main()
+
+
+if __name__ == "__main__":
+    main()
