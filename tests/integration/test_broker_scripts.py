@@ -37,8 +37,9 @@ def sync(client: Client, *operations: object, epoch: int = 1, take: int = 0, fir
     names = [
         KEYS.epochs, KEYS.inflight(WORKER), KEYS.started(WORKER), KEYS.events, KEYS.drain, KEYS.queue("q"), KEYS.delayed("q"),
         KEYS.delayed_messages("q"), KEYS.revoked_version, KEYS.recoveries, KEYS.rate("q"), *KEYS.ready("q"),
+        KEYS.idle("q"), KEYS.listener("q"),
     ]  # fmt: skip
-    arguments = [WORKER, epoch, int(time.time() * 1000), "q", take, first, "", *operations]
+    arguments = [WORKER, epoch, int(time.time() * 1000), "q", take, first, "", "", *operations]
     answer: list[Any] = load("sync")(client, names, arguments)
     return answer
 

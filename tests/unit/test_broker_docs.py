@@ -24,6 +24,8 @@ def test_every_key_is_on_the_page() -> None:
         keys.delayed_messages("<queue>"),
         keys.queue("<queue>"),
         keys.rate("<queue>"),
+        keys.idle("<queue>"),
+        keys.listener("<queue>"),
     }
     written = set(re.findall(r"^\| `(windrow:[^`]+)`", PAGE, re.MULTILINE))
     assert written == simple | made

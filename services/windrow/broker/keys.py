@@ -57,6 +57,18 @@ class Keys:
         """The state of a queue's rate limit."""
         return f"{self.prefix}windrow:rate:{queue}"
 
+    def idle(self, queue: str) -> str:
+        """A queue's workers that wait for their bells."""
+        return f"{self.prefix}windrow:idle:{queue}"
+
+    def listener(self, queue: str) -> str:
+        """Which worker of a queue hears the next push."""
+        return f"{self.prefix}windrow:listener:{queue}"
+
+    def bell(self, worker: str) -> str:
+        """The channel that wakes one worker."""
+        return f"{self.prefix}windrow:bell:{worker}"
+
     def ready(self, queue: str) -> list[str]:
         """The lists of a queue, one for each priority step, in the order in which they are taken from."""
         return [self.step(queue, step) for step in PRIORITY_STEPS]

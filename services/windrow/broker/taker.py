@@ -1,7 +1,8 @@
 """The conversation between a worker and Redis: one call gives back what ended and takes what may start next.
 
 A call is sent when a slot is free and messages may be there, or when something that ended has waited `FLUSH_SECONDS`. An idle
-worker sends one call a second; between them the next message of any producer wakes it with one push (client tracking).
+worker sends one call a second. Between them the next message of any producer wakes one worker of the queue, its listener, with
+one push (client tracking); when it can't take all that waits, it rings the bells of idle ones, as many as messages wait.
 Redis may go away at any time: what is to be said waits, and what a lost call did is read back from the in-flight set.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +28,11 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.008
 LOOK_SECONDS = 1.0
 LOOK_SECONDS_UNTRACKED = 0.1
+"""How often a worker looks that no push can reach. With tracking forbidden that is the queue's listener alone, the others have
+their bells; with RESP2 it is each. Second connections that block (BLMOVE of a list onto itself, one for each priority) were not
+worth it: every Redis that Windrow supports speaks RESP3."""
+LISTENER, IDLE, LISTENER_OF_MORE = 1, 2, 3
+"""What a call says that this worker is now; in the first two cases nothing waits, and it will hear of what comes."""
 OVERDUE_SECONDS = 5.0
 """A call that is not answered for so long is given up with its connection."""
 STALE_SECONDS = 0.03
@@ -80,12 +87,17 @@ class Taker:
         self._stopping = False
         self._revoked_version = b"0"
         self._failures = 0
-        self._polls = False
+        self._is = 0
+        self._heard = False
+        self._looked_at = 0.0
+        self._attached = 0
+        self._polling = False
+        self._unread = {keys.epochs.encode(), keys.inflight(worker).encode()}
         self._sync = load("sync")
         self.sync_keys = [
             keys.epochs, keys.inflight(worker), keys.started(worker), keys.events, keys.drain, keys.queue(queue),
             keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
-            *keys.ready(queue),
+            *keys.ready(queue), keys.idle(queue), keys.listener(queue),
         ]  # fmt: skip
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -100,8 +112,9 @@ class Taker:
             self._wire = None
         self._sent_at = None
         hub.add_reader(self._wake_read, self._woken)
-        hub.call_repeatedly(LOOK_SECONDS, self._tick)
-        self._polls = False
+        self._is, self._polling = 0, False
+        self._attached += 1
+        hub.call_later(LOOK_SECONDS, self._tick, self._attached)
         self._connect()
 
     def consume(self, deliver: Callable[[Taken], None]) -> None:
@@ -113,6 +126,7 @@ class Taker:
     def rest(self) -> None:
         """Take nothing until `consume` is called again, and hand back what was taken and not started."""
         self._deliver = None
+        self._look = True
         self.inflight.give_back_waiting()
         self._on_hand_back()
         self._pump()
@@ -125,7 +139,7 @@ class Taker:
     @property
     def idle(self) -> bool:
         """True when nothing is in flight here and everything said was answered."""
-        return not (self.inflight.messages or self.inflight.outbox or self.inflight.unanswered)
+        return not (self.inflight.messages or self.inflight.outbox or self.inflight.unanswered or self._is)
 
     def say(self, *operation: str | bytes | int) -> None:
         """Say something about a message (an operation of the `sync` script); it leaves within 20 ms."""
@@ -152,11 +166,18 @@ class Taker:
         self._look = True
         self._pump()
 
-    def _tick(self) -> None:
-        if self._sent_at is not None and time.monotonic() - self._sent_at > OVERDUE_SECONDS:
+    def _tick(self, attached: int) -> None:
+        """The net under the wake-ups: a look a second after the last one, never all workers at the same moment."""
+        if attached != self._attached:
+            return
+        now = time.monotonic()
+        if self._sent_at is not None and now - self._sent_at > OVERDUE_SECONDS:
             self._lost(redis.ConnectionError(f"Redis did not answer for {OVERDUE_SECONDS:g} s"))
-        self._look = True
-        self._pump()
+        rest = self._looked_at + LOOK_SECONDS - now
+        if rest < LOOK_SECONDS / 10:
+            rest = LOOK_SECONDS * random.uniform(0.85, 1.0)  # noqa: S311 - no secret
+            self._look_again()
+        self._hub.call_later(rest, self._tick, attached)
 
     def _pump(self) -> None:
         if self._pumping:
@@ -197,16 +218,14 @@ class Taker:
             return
         now = time.monotonic()
         inflight = self.inflight
-        wanted = 0 if self._stopping or self._deliver is None else inflight.wanted
-        takes = (
-            wanted > 0
-            and self._look
-            and now >= self._not_before
-            and len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2
-        )
+        resting = self._stopping or self._deliver is None
+        wanted = 0 if resting else inflight.wanted
+        # A listener that is full looks too when something came: it rings the others.
+        asks = (now >= self._not_before and (self._heard or (self._look and wanted > 0))) or (resting and self._is > 0)
+        takes = asks and (resting or len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2)
         due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
         if takes or due or (self._stopping and inflight.outbox):
-            self._send(self._wire, wanted, now)
+            self._send(self._wire, wanted if asks else -1, now)
         elif inflight.outbox and not self._flushing:
             self._flushing = True
             self._hub.call_later(FLUSH_SECONDS, self._flush)
@@ -217,11 +236,14 @@ class Taker:
 
     def _send(self, wire: Wire, wanted: int, now: float) -> None:
         arguments: list[str | bytes | int] = [
-            self.worker, self._epoch, int(time.time() * 1000), self.queue, wanted, self.inflight.next_tag, self.keys.prefix
+            self.worker, self._epoch, int(time.time() * 1000), self.queue, wanted, self.inflight.next_tag, self.keys.prefix,
+            self._hears(wire),
         ]  # fmt: skip
         for operation in self.inflight.batch():
             arguments.extend(operation)
-        self._look = False
+        if wanted >= 0:
+            self._look = self._heard = False
+            self._looked_at = now
         self._oldest_said = None
         self._asked = wanted
         self._sent_at = now
@@ -230,13 +252,37 @@ class Taker:
         except redis.ConnectionError as error:
             self._lost(error)
 
+    def _hears(self, wire: Wire) -> str:
+        """How this worker hears of the next message, as the `sync` script has it."""
+        if not wire.pushes:
+            return ""
+        if self._stopping or self._deliver is None:
+            return "x"
+        if self._is == LISTENER:
+            return "m"
+        if self._heard:
+            return "r"
+        return "i" if self._is == IDLE else "b"
+
+    def _pushed(self, push: list[Any]) -> None:
+        """A key that was read here has changed, or the bell was rung."""
+        if push[0] == b"invalidate":
+            # That another worker came or went, or that a retry took its message's place, is no news for this one.
+            if push[1] is not None and self._unread.issuperset(push[1]):
+                return
+        elif push[0] != b"message":
+            return
+        elif self._is == IDLE:
+            self._is = 0
+        self._look = self._heard = True
+
     def _readable(self) -> None:
         if self._wire is None:
             return
         try:
             for reply in self._wire.replies():
                 if isinstance(reply, hiredis.PushNotification):
-                    self._look = True
+                    self._pushed(reply)
                 elif isinstance(reply, Exception):
                     raise redis.ConnectionError(f"Redis refused a call: {reply}")
                 else:
@@ -251,16 +297,16 @@ class Taker:
             # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
             self._lost(redis.ConnectionError("Redis does not know this worker"))
             return
-        _, refused, taken, _drain, version, next_look, limited, killed = reply
+        _, refused, taken, _drain, version, next_look, limited, killed, what = reply
         self.inflight.answered()
         if refused:
             logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
-        if version != self._revoked_version:
+        if version and version != self._revoked_version:
             self._revoked_version = version
             self._on_revoked()
         self.inflight.take(taken)
-        if self._asked and len(taken) >= self._asked:
-            self._look = True
+        if what >= 0:
+            self._settle_down(what, len(taken))
         if next_look > 0 and self._hub is not None:
             if limited:
                 self._not_before = time.monotonic() + next_look / 1000
@@ -268,8 +314,24 @@ class Taker:
         for tag, count, lost in killed:
             self._on_killed(int(tag), int(count), bool(lost))
 
+    def _settle_down(self, what: int, taken: int) -> None:
+        """After a look: what this worker is now, and whether it must look again by itself."""
+        empty = what in (LISTENER, IDLE)
+        self._is = LISTENER if what == LISTENER_OF_MORE else what
+        if not empty and self._asked and taken >= self._asked:
+            self._look = True
+        deaf = self._wire is not None and not (self._wire.tracking if self._is == LISTENER else self._wire.pushes)
+        if deaf and not self._polling and self._hub is not None:
+            self._polling = True
+            self._hub.call_later(LOOK_SECONDS_UNTRACKED, self._poll)
+
+    def _poll(self) -> None:
+        self._polling = False
+        self._look_again()
+
     def _look_again(self) -> None:
         self._look = True
+        self._heard = self._heard or self._is == LISTENER
         self._pump()
 
     # --- connecting ------------------------------------------------------------------------------------------------------
@@ -281,6 +343,7 @@ class Taker:
                 self._hub.remove(wire.fileno())
             wire.close()
         self._sent_at = None
+        self._is, self._heard = 0, False
         delay = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
         self._failures += 1
         logger.warning("%s; trying again in %g s, running tasks go on", error, delay)
@@ -293,6 +356,7 @@ class Taker:
         try:
             wire = Wire(self._make_connection)
             wire.call("SCRIPT", "LOAD", self._sync.text)
+            wire.subscribe(self.keys.bell(self.worker))
             held = self._resume(wire)
         except Gone:
             logger.critical("this worker (%s) was declared dead and its messages were given to others; it stops", self.worker)
@@ -310,9 +374,6 @@ class Taker:
         self._wire = wire
         self._look = True
         self._hub.add_reader(wire.fileno(), self._readable)
-        if not wire.tracking and not self._polls:
-            self._polls = True
-            self._hub.call_repeatedly(LOOK_SECONDS_UNTRACKED, self._look_again)
         self._pump()
 
     def _resume(self, wire: Wire) -> dict[int, bytes]:

@@ -1,7 +1,7 @@
 """One connection to Redis for an event loop: sends without waiting, reads what has come.
 
 redis-py makes the connection (address, TLS, authentication); hiredis reads the replies. With RESP3 the server pushes a line
-when a key that this connection has read changes (client tracking); without it nothing is pushed and the caller looks itself.
+when a key that this connection has read changes (client tracking), and what is published on its channels, between the replies.
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ class Wire:
 
     def __init__(self, make_connection: Callable[[int], redis.Connection]) -> None:
         """Connect; `make_connection(protocol)` gives an unconnected redis-py connection that speaks RESP 2 or 3."""
+        self.pushes = True
+        """Whether channels can be subscribed to beside commands: RESP3."""
         self.tracking = False
         try:
             self._connection = make_connection(3)
             self._connection.connect()
-            self._connection.send_command("CLIENT", "TRACKING", "ON", "NOLOOP")
-            self.tracking = self._connection.read_response() in (b"OK", "OK")
-        except (redis.ResponseError, redis.exceptions.InvalidResponse):
-            # A proxy or an ACL that allows no HELLO 3 or no tracking.
+        except (redis.ResponseError, redis.exceptions.InvalidResponse):  # a proxy or an ACL that allows no HELLO 3
+            self.pushes = False
             self._connection = make_connection(2)
             self._connection.connect()
+        if self.pushes:
+            try:
+                self.tracking = self.call("CLIENT", "TRACKING", "ON", "NOLOOP") in (b"OK", "OK")
+            except redis.ResponseError:  # an ACL that allows no tracking
+                pass
         self._socket: socket.socket = cast(socket.socket, self._connection._sock)
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
 
@@ -44,6 +49,18 @@ class Wire:
         """Send one command and wait for its reply; only for the first steps after connecting."""
         self._connection.send_command(*command)
         return self._connection.read_response()
+
+    def subscribe(self, channel: str) -> None:
+        """Hear what is published on a channel, where that is allowed; only for the first steps after connecting."""
+        if not self.pushes:
+            return
+        self._connection.send_command("SUBSCRIBE", channel)
+        self._connection.send_command("PING")
+        try:
+            self._connection.read_response()  # the subscription is told by a push, which this skips
+        except redis.ResponseError:  # an ACL that allows no such channel
+            self.pushes = self.tracking = False
+            self._connection.read_response()
 
     def listen(self) -> None:
         """From here on the event loop reads: the socket no longer blocks on reading."""

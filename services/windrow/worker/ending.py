@@ -53,7 +53,7 @@ def hand_back_all(session: Session) -> None:
             inflight.say("F", tag, events.encode(event) if event else "", "")
         else:
             inflight.say("G", tag, events.encode(event) if event else "")
-    arguments: list[Any] = [session.id, -1, int(time.time() * 1000), session.queue, 0, 0, keys.prefix]
+    arguments: list[Any] = [session.id, -1, int(time.time() * 1000), session.queue, 0, 0, keys.prefix, "x"]
     for operation in inflight.batch():
         arguments.extend(operation)
     load("sync")(session.client, taker.sync_keys, arguments)

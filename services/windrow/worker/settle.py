@@ -62,7 +62,7 @@ def settle(
         keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
         *keys.ready(queue),
     ]  # fmt: skip
-    arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, 0, 0, keys.prefix]
+    arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, -1, 0, keys.prefix, ""]
     for operation in operations:
         arguments.extend(operation)
     load("sync")(client, names, arguments)

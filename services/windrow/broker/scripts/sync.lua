@@ -1,7 +1,10 @@
 -- A worker's one call: what it finished, put back and started goes out, what it may start next comes in.
 -- KEYS: 1 epochs, 2 in-flight set, 3 started set, 4 events, 5 drain, 6 queue settings, 7 delayed, 8 delayed messages,
---       9 revoked version, 10 recoveries, 11 rate state, 12-15 the queue's lists by priority step
--- ARGV: 1 worker, 2 epoch, 3 now in ms, 4 queue, 5 how many to take, 6 first tag to give, 7 the key prefix,
+--       9 revoked version, 10 recoveries, 11 rate state, 12-15 the queue's lists by priority step, 16 idle workers,
+--       17 listener
+-- ARGV: 1 worker, 2 epoch, 3 now in ms, 4 queue, 5 how many to take, -1 when nothing is asked, 6 first tag to give,
+--       7 the key prefix, 8 how it hears: '' not at all, 'b' by its bell, 'i' the same and it is among the idle workers, 'm' it is
+--       the queue's listener, 'r' its bell was rung or a list that it had read has changed, 'x' no more,
 --       then operations, each a letter and its fields:
 --       F tag event id        finished: out of flight, the event to the stream
 --       P tag due tag2 event  parked until due, under the name tag2
@@ -11,12 +14,13 @@
 --       S tag info            its body has started
 --       E event               an event
 -- Answers: {0} when this worker is not known (any more), else
---   {1, refused tags, taken values, drain state, revoked version, next look in ms or -1, 1 when the rate limit said no,
---    {tag, recoveries, lost 0 or 1} for each K}
+--   {1, refused tags, taken values, drain state, revoked version or '', next look in ms or -1, 1 when the rate limit said no,
+--    {tag, recoveries, lost 0 or 1} for each K, what it is now: 0, 1 the queue's listener, 2 among its idle workers,
+--    3 its listener, and it has rung idle ones for what waits; -1 when nothing was asked}
 local worker, now = ARGV[1], tonumber(ARGV[3])
 if redis.call('HGET', KEYS[1], worker) ~= ARGV[2] then return {0} end
 local steps = {['0'] = 12, ['3'] = 13, ['6'] = 14, ['9'] = 15}
-local events, refused, killed = {}, {}, {}
+local events, refused, killed, ended, final = {}, {}, {}, {}, {}
 
 local function list_of(value)
   local head = string.find(value, '\n', 1, true)
@@ -37,13 +41,13 @@ local function out(tag)
   return value
 end
 
-local i = 8
+local i = 9
 while ARGV[i] do
   local op, tag = ARGV[i], ARGV[i + 1]
   if op == 'F' then
     if redis.call('HDEL', KEYS[2], tag) == 1 then
-      redis.call('HDEL', KEYS[3], tag)
-      if ARGV[i + 3] ~= '' then redis.call('HDEL', KEYS[10], ARGV[i + 3]) end
+      ended[#ended + 1] = tag
+      if ARGV[i + 3] ~= '' then final[#final + 1] = ARGV[i + 3] end
       if ARGV[i + 2] ~= '' then events[#events + 1] = ARGV[i + 2] end
     else
       refused[#refused + 1] = tag
@@ -93,11 +97,15 @@ while ARGV[i] do
     return redis.error_reply('windrow sync: unknown operation ' .. op)
   end
 end
+for from = 1, #ended, 1000 do redis.call('HDEL', KEYS[3], unpack(ended, from, math.min(from + 999, #ended))) end
+for from = 1, #final, 1000 do redis.call('HDEL', KEYS[10], unpack(final, from, math.min(from + 999, #final))) end
 if #events > 0 then
   redis.call('XADD', KEYS[4], '*', 'v', '1', 'e', '[' .. table.concat(events, ',') .. ']')
 end
 
-local taken, wanted, next_look, limited = {}, tonumber(ARGV[5]), -1, 0
+local taken, wanted, next_look, limited, is = {}, tonumber(ARGV[5]), -1, 0, 0
+local hears = ARGV[8]
+if wanted < 0 then return {1, refused, taken, '', '', -1, 0, killed, -1} end
 local settings = redis.call('HMGET', KEYS[6], 'paused', 'rate', 'burst')
 local drain = redis.call('HGET', KEYS[5], worker) or ''
 if drain == 'asked' and redis.call('HLEN', KEYS[2]) == 0 then
@@ -105,18 +113,30 @@ if drain == 'asked' and redis.call('HLEN', KEYS[2]) == 0 then
   drain = 'drained'
 end
 local version = redis.call('GET', KEYS[9]) or '0'
-if settings[1] == '1' or drain ~= '' then wanted = 0 end
-if wanted > 0 then
-  for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now, 'LIMIT', 0, 100)) do
-    local value = redis.call('HGET', KEYS[8], tag)
-    redis.call('ZREM', KEYS[7], tag)
-    redis.call('HDEL', KEYS[8], tag)
-    if value then
-      local list, message = list_of(value)
-      redis.call('LPUSH', list, message)
-    end
-  end
+-- GETEX counts as a write: who reads the listener so is not woken when it changes.
+local listener = hears == 'm' and redis.call('GETEX', KEYS[17], 'PX', 2500) or hears ~= 'm' and redis.call('GETEX', KEYS[17])
+local mine = listener == worker
+if settings[1] == '1' or drain ~= '' or hears == 'x' then
+  if mine then redis.call('DEL', KEYS[17]) end
+  if hears ~= '' then redis.call('SREM', KEYS[16], worker) end
+  return {1, refused, taken, drain, version, -1, 0, killed, 0}
+end
+
+-- Due messages are the listener's part; without one it is whoever looks.
+if mine or not listener then
   local due = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
+  if due[2] and tonumber(due[2]) <= now then
+    for _, tag in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now, 'LIMIT', 0, 100)) do
+      local value = redis.call('HGET', KEYS[8], tag)
+      redis.call('ZREM', KEYS[7], tag)
+      redis.call('HDEL', KEYS[8], tag)
+      if value then
+        local list, message = list_of(value)
+        redis.call('LPUSH', list, message)
+      end
+    end
+    due = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
+  end
   if due[2] then next_look = math.max(1, tonumber(due[2]) - now) end
 end
 local rate, tat, interval = tonumber(settings[2] or ''), 0, 0
@@ -126,31 +146,74 @@ if wanted > 0 and rate and rate > 0 then
   local room = math.floor((now + (tonumber(settings[3] or '1') * interval) - tat) / interval + 1e-6)
   if room < wanted then
     wanted = math.max(room, 0)
-    if wanted == 0 then
-      limited = 1
-      next_look = math.max(1, math.ceil(tat - now - (tonumber(settings[3] or '1') - 1) * interval))
-    end
+    limited = 1
   end
 end
 if wanted > 0 then
-  local tag, digits = tonumber(ARGV[6]), {'0', '3', '6', '9'}
-  for at = 12, 15 do
-    if #taken < wanted then
-      local popped = redis.call('RPOP', KEYS[at], wanted - #taken)
-      if popped then
-        for _, message in ipairs(popped) do
-          local value = digits[at - 11] .. ARGV[4] .. '\n' .. message
-          redis.call('HSET', KEYS[2], tag, value)
-          tag = tag + 1
-          taken[#taken + 1] = value
-        end
-      end
+  local tag, at = tonumber(ARGV[6]), 12
+  local step_at = {[KEYS[12]] = '0', [KEYS[13]] = '3', [KEYS[14]] = '6', [KEYS[15]] = '9'}
+  while #taken < wanted and at <= 15 do
+    local list, popped = KEYS[at], nil
+    if redis.REDIS_VERSION_NUM then -- Redis 7 and Valkey: all lists in one command
+      local got = redis.call('LMPOP', 4, KEYS[12], KEYS[13], KEYS[14], KEYS[15], 'RIGHT', 'COUNT', wanted - #taken)
+      if not got then break end
+      list, popped = got[1], got[2]
+    else
+      popped = redis.call('RPOP', list, wanted - #taken) or {}
+      at = at + 1
+    end
+    for _, message in ipairs(popped) do
+      local value = step_at[list] .. ARGV[4] .. '\n' .. message
+      redis.call('HSET', KEYS[2], tag, value)
+      tag = tag + 1
+      taken[#taken + 1] = value
     end
   end
   if interval > 0 and #taken > 0 then
-    redis.call('SET', KEYS[11], tat + #taken * interval, 'PX', 3600000)
+    tat = tat + #taken * interval
+    redis.call('SET', KEYS[11], tat, 'PX', 3600000)
   end
-  -- Reading the lists here makes the next push to any of them wake this connection (client tracking).
-  if #taken < wanted then redis.call('EXISTS', KEYS[12], KEYS[13], KEYS[14], KEYS[15]) end
+  if #taken < wanted then limited = 0 end
 end
-return {1, refused, taken, drain, version, next_look, limited, killed}
+if limited == 1 then
+  if not listener or mine or hears == 'r' or hears == '' then
+    next_look = math.max(1, math.ceil(tat - now - (tonumber(settings[3] or '1') - 1) * interval))
+    hears = ''
+  else -- the listener comes again when the limit allows it
+    limited, wanted = 0, #taken + 1
+  end
+end
+if hears == '' then return {1, refused, taken, drain, version, next_look, limited, killed, 0} end
+
+-- Who hears the next push: one worker of the queue, its listener. It has read the lists here, so that the next push to any of
+-- them wakes its connection (client tracking); the others wait for their bells.
+local more = false
+if #taken < wanted then
+  if mine or not listener then
+    if hears ~= 'm' or not mine then redis.call('SET', KEYS[17], worker, 'PX', 2500) end
+    redis.call('EXISTS', KEYS[12], KEYS[13], KEYS[14], KEYS[15])
+    if not mine and hears == 'i' then redis.call('SREM', KEYS[16], worker) end
+    is = 1
+  else
+    if hears ~= 'i' then redis.call('SADD', KEYS[16], worker) end
+    is = 2
+  end
+elseif mine or hears == 'r' then
+  more = redis.call('EXISTS', KEYS[12], KEYS[13], KEYS[14], KEYS[15]) > 0
+  if mine and not more then is = 1 end -- all slots are busy and nothing waits: it goes on listening, for the others
+end
+if more then
+  -- More than this worker can take: as many idle ones are rung as messages wait. A bell that nobody hears is a dead worker's.
+  local rung, waiting, idle = 0, 1, redis.call('SPOP', KEYS[16])
+  if idle then
+    waiting = 0
+    for at = 12, 15 do waiting = waiting + redis.call('LLEN', KEYS[at]) end
+  end
+  while idle do
+    if redis.call('PUBLISH', ARGV[7] .. 'windrow:bell:' .. idle, '1') > 0 then rung = rung + 1 end
+    idle = rung < waiting and redis.call('SPOP', KEYS[16])
+  end
+  -- Nobody is idle: whoever is next becomes the listener, and no push wakes anybody until then.
+  if rung == 0 and mine then redis.call('DEL', KEYS[17]) elseif mine then is = 3 end
+end
+return {1, refused, taken, drain, version, next_look, limited, killed, is}
