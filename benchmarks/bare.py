@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from benchmarks import counter, database_task
+from benchmarks import counter, database_task, waits
 
 app = Celery("bare", broker=os.environ.get("REDIS_URL", "redis://localhost"))
 if os.environ.get("BENCH_RESULTS") == "1":
@@ -98,3 +98,8 @@ def part(number: int) -> int:
 @app.task(name="bench.whole", ignore_result=False)
 def whole(numbers: list[int]) -> int:
     return sum(numbers)
+
+
+@app.task(name="bench.waited")
+def waited(at: float, seconds: float) -> None:
+    waits.note(at, seconds)

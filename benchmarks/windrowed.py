@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 
 import windrow
-from benchmarks import counter, database_task
+from benchmarks import counter, database_task, waits
 
 app = windrow.install(Celery("windrowed", broker=os.environ.get("REDIS_URL", "redis://localhost")))
 app.conf.update(task_default_queue=database_task.QUEUE, task_ignore_result=True)
@@ -57,3 +57,8 @@ def part(number: int) -> int:
 @app.task(name="bench.whole", ignore_result=False)
 def whole(numbers: list[int]) -> int:
     return sum(numbers)
+
+
+@app.task(name="bench.waited")
+def waited(at: float, seconds: float) -> None:
+    waits.note(at, seconds)

@@ -1,6 +1,7 @@
 -- Accept a task call: the message to its list (or the delayed set), its event to the stream.
 -- KEYS: 1 list, 2 events, 3 queues, 4 delayed, 5 delayed messages, 6 the old attempt's in-flight set (or 5 again)
--- ARGV: 1 queue, 2 message, 3 event, 4 due in ms or '', 5 head of the stored form, 6 delivery tag,
+-- ARGV: 1 queue, or '' when this producer has told it a moment ago, 2 message,
+--       3 event, 4 due in ms or '', 5 head of the stored form, 6 delivery tag,
 --       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record
 if ARGV[7] ~= '' then
   local old = redis.call('HGET', KEYS[6], ARGV[7])
@@ -13,7 +14,7 @@ if ARGV[4] ~= '' then
 else
   redis.call('LPUSH', KEYS[1], ARGV[2])
 end
-redis.call('SADD', KEYS[3], ARGV[1])
+if ARGV[1] ~= '' then redis.call('SADD', KEYS[3], ARGV[1]) end
 if ARGV[8] == '1' then
   redis.call('XADD', KEYS[2], '*', 'v', '1', 'e', '[' .. ARGV[3] .. ']', 'm', ARGV[2])
 else
