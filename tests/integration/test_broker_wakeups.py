@@ -146,6 +146,8 @@ def test_a_dead_workers_bell_is_not_rung_in_vain(hub: Hub, client: Client, make:
     others = [each for each in hands if each is not listening]
     for each in others[:4]:
         each.die(hub)
+    bells = [KEYS.bell(each.taker.worker) for each in others[:4]]
+    hub.run(lambda: not any(heard for _, heard in client.pubsub_numsub(*bells)), what="Redis has noticed")
     began = time.monotonic()
     client.lpush("q", b"m1", b"m2")
     hub.run(lambda: listening.held and others[4].held, what="both start")
