@@ -25,6 +25,13 @@ class Hub:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._numbers = itertools.count()
+        self.takers: list[Taker] = []
+
+    def close(self) -> None:
+        """Close the connections of all takers on it."""
+        for taker in self.takers:
+            if taker._wire is not None:
+                taker._wire.close()
 
     def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
         """Call back whenever `fd` can be read."""
@@ -101,6 +108,7 @@ def hand(
         if at_once:
             hub.call_later(0, made.finish)
 
+    hub.takers.append(taker)
     taker.attach(hub)
     taker.consume(deliver)
     return made

@@ -29,8 +29,10 @@ def client(redis_url: str) -> Iterator[Client]:
 
 
 @pytest.fixture
-def hub() -> Hub:
-    return Hub()
+def hub() -> Iterator[Hub]:
+    made = Hub()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -85,6 +87,35 @@ def test_a_burst_wakes_as_many_as_it_needs(hub: Hub, client: Client, make: Calla
     client.lpush("q", *[b"m%d" % n for n in range(WORKERS)])
     hub.run(lambda: all(each.held for each in hands), what="each has one")
     assert time.monotonic() - began < 0.5
+
+
+def test_nothing_is_taken_ahead_of_idle_workers(hub: Hub, client: Client, make: Callable[[int], redis.Connection]) -> None:
+    """A worker that may take twenty ahead takes what its slot runs while others are idle: these have the rest at once."""
+    hands = crew(hub, client, make, 4, at_once=False)
+    for each in hands:
+        each.taker.inflight.pace = 0.001
+    began = time.monotonic()
+    client.lpush("q", b"m1", b"m2", b"m3", b"m4")
+    hub.run(lambda: all(each.held for each in hands), what="each has one")
+    assert time.monotonic() - began < 0.02, "sooner than what waits behind a long task is handed back"
+
+
+def test_what_the_listener_hands_back_starts_on_an_idle_worker(
+    hub: Hub, client: Client, make: Callable[[int], redis.Connection]
+) -> None:
+    """A listener is not told of its own pushes: it rings another for what it hands back."""
+    hands = crew(hub, client, make, 2, at_once=False)
+    first = listener(hands, client)
+    other = next(each for each in hands if each is not first)
+    first.taker.inflight.slots = 2
+    client.lpush("q", b"m1", b"m2")
+    hub.run(lambda: len(first.held) == 2, what="both start")
+    first.taker.inflight.slots = 1
+    hub.turn(0.05)
+    began = time.monotonic()
+    first.taker.say("G", first.held.pop().tag, "")
+    hub.run(lambda: other.held, what="it starts there")
+    assert time.monotonic() - began < 0.2
 
 
 def test_a_full_listener_rings_another(hub: Hub, client: Client, make: Callable[[int], redis.Connection]) -> None:

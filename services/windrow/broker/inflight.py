@@ -75,6 +75,11 @@ class InFlight:
         return min(int(AHEAD_SECONDS / self.pace), MOST_AHEAD)
 
     @property
+    def idle_slots(self) -> int:
+        """How many slots have nothing to do."""
+        return max(self.slots - len(self.messages), 0)
+
+    @property
     def wanted(self) -> int:
         """How many messages the next call should take."""
         return max(self.slots + self.ahead - len(self.messages), 0)

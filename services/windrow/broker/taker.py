@@ -145,6 +145,8 @@ class Taker:
         """Say something about a message (an operation of the `sync` script); it leaves within 20 ms."""
         now = time.monotonic()
         self.inflight.say(*operation, now=now)
+        if operation[0] in ("G", "K") and self._is == LISTENER:
+            self._heard = True  # it is not told what it pushes itself
         if self._oldest_said is None:
             self._oldest_said = now
         self._pump()
@@ -211,6 +213,7 @@ class Taker:
         if self.inflight.waiting and time.monotonic() - self._last_delivery > STALE_SECONDS * 0.9:
             self.inflight.give_back_waiting()
             self._oldest_said = 0.0
+            self._heard = self._heard or self._is == LISTENER  # it is not told what it pushes itself
         self._pump()
 
     def _maybe_send(self) -> None:
@@ -256,13 +259,14 @@ class Taker:
         """How this worker hears of the next message, as the `sync` script has it."""
         if not wire.pushes:
             return ""
+        free = self.inflight.idle_slots
         if self._stopping or self._deliver is None:
             return "x"
         if self._is == LISTENER:
-            return "m"
+            return f"m{free}"
         if self._heard:
-            return "r"
-        return "i" if self._is == IDLE else "b"
+            return f"r{free}"
+        return f"i{free}" if self._is == IDLE else f"b{free}"
 
     def _pushed(self, push: list[Any]) -> None:
         """A key that was read here has changed, or the bell was rung."""

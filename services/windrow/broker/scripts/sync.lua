@@ -4,7 +4,8 @@
 --       17 listener
 -- ARGV: 1 worker, 2 epoch, 3 now in ms, 4 queue, 5 how many to take, -1 when nothing is asked, 6 first tag to give,
 --       7 the key prefix, 8 how it hears: '' not at all, 'b' by its bell, 'i' the same and it is among the idle workers, 'm' it is
---       the queue's listener, 'r' its bell was rung or a list that it had read has changed, 'x' no more,
+--       the queue's listener, 'r' its bell was rung or a list that it had read has changed, 'x' no more;
+--       after the letter how many slots are free: no more is taken while others are idle,
 --       then operations, each a letter and its fields:
 --       F tag event id        finished: out of flight, the event to the stream
 --       P tag due tag2 event  parked until due, under the name tag2
@@ -104,7 +105,7 @@ if #events > 0 then
 end
 
 local taken, wanted, next_look, limited, is = {}, tonumber(ARGV[5]), -1, 0, 0
-local hears = ARGV[8]
+local hears, slots = string.sub(ARGV[8], 1, 1), tonumber(string.sub(ARGV[8], 2))
 if wanted < 0 then return {1, refused, taken, '', '', -1, 0, killed, -1} end
 local settings = redis.call('HMGET', KEYS[6], 'paused', 'rate', 'burst')
 local drain = redis.call('HGET', KEYS[5], worker) or ''
@@ -139,6 +140,8 @@ if mine or not listener then
   end
   if due[2] then next_look = math.max(1, tonumber(due[2]) - now) end
 end
+-- Nothing is taken ahead of idle workers, nor by one that was rung: others were, too.
+if slots and slots < wanted and (hears == 'r' or redis.call('SCARD', KEYS[16]) > (hears == 'i' and 1 or 0)) then wanted = slots end
 local rate, tat, interval = tonumber(settings[2] or ''), 0, 0
 if wanted > 0 and rate and rate > 0 then
   interval = 1000 / rate
