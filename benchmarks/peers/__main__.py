@@ -44,7 +44,7 @@ def run(peers: list[Peer], kinds: list[str], rounds: int, tasks: int, kill_round
             for number in range(rounds):
                 for peer in able if number % 2 == 0 else reversed(able):
                     # A pool of two without concurrency inside does 40 waits a second at best.
-                    count = tasks if kind == "noop" else tasks // 20 if peer.name == "RQ" else tasks // 2
+                    count = tasks * peer.times if kind == "noop" else tasks // 20 if peer.name == "RQ" else tasks // 2
                     turns[peer.name].append(throughput.turn(stack, peer, kind, count))
                     say(f"{kind}: round {number + 1}, {peer.name}: {turns[peer.name][-1].tasks_per_s:,.0f} tasks/s")
             for name, of in turns.items():

@@ -42,6 +42,8 @@ class Peer:
     interpreter: Callable[[], Path] = lambda: Path(sys.executable)
     patience: float = 30.0
     """Seconds without any movement after which a round with kill -9 is over: above the time that its recovery takes."""
+    times: int = 1
+    """How many times as many no-op tasks it gets as the others: too short a turn can't be timed."""
     on_redis: bool = True
 
     @property
@@ -156,6 +158,7 @@ DRAMATIQ = Peer(
     kept="nothing (a result, with its Results middleware); dead letters for 7 days",
     killed="requeued by another worker's maintenance after heartbeat_timeout, 60 s by default",
     interpreter=_peers,
+    times=5,
 )
 # python-rq.org/docs/workers ("each worker will process a single job at a time", worker pool), /docs/results, /docs/exceptions.
 RQ = Peer(
@@ -203,6 +206,7 @@ TASKIQ = Peer(
     kept="nothing (a result, if a result backend is set); its stream is not trimmed by default",
     killed="claimed again after idle_timeout, 10 minutes by default, once other messages arrive; a longer task runs twice",
     interpreter=_peers,
+    times=5,
 )
 # procrastinate.readthedocs.io: howto/advanced/concurrency, howto/production/delete_finished_jobs, .../retry_stalled_jobs.
 PROCRASTINATE_PEER = Peer(
