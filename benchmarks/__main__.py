@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="which rows (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side (default: 5)")
     parser.add_argument("--tasks", type=int, default=4000, help="tasks a turn; a tenth of it for db_prefork2")
-    parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long idle_core_pct watches")
+    parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long idle_core_pct and recorder watch")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the figures are written")
     flags = parser.parse_args()
     rows = run(flags.rows, flags.rounds, flags.tasks, flags.idle_seconds)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from benchmarks import canvas, idle, publish, startup, throughput
+from benchmarks import canvas, idle, publish, recorder, startup, throughput
 from benchmarks.measure import summarise
 from benchmarks.produce import COROUTINES
 from benchmarks.report import Check, Goal, Row, throughput_row
@@ -27,6 +27,7 @@ class Bench:
     tasks: int
     """No-op tasks of a turn; a row of longer tasks takes a fraction of it."""
     idle_seconds: float
+    """How long `idle_core_pct` and `recorder` watch."""
 
     def say(self, line: str) -> None:
         """Progress goes to stderr; stdout holds the table alone."""
@@ -107,6 +108,18 @@ def canvas_row(bench: Bench) -> Row:
     return Row("canvas", "chords/s", windrow, (check,), bare, {"chords": count, "header": canvas.HEADER, "stretch": 2.0})
 
 
+def recorder_row(bench: Bench) -> Row:
+    """Lifecycles that the server records from a full stream, and what it costs at 1,000 a second."""
+    fast = recorder.turn(bench.stack, bench.idle_seconds, max(bench.rounds, 1), 0.0, bench.say)
+    paced = recorder.turn(bench.stack, bench.idle_seconds / 2, 1, 1000.0, bench.say)
+    checks = (
+        Check("lifecycles/s", fast.per_s, 5000.0, at_least=True),
+        Check("server's cores at 1,000/s", paced.server, 1 / 3, at_least=False),
+    )
+    extra = {"stretch": 15_000, "fast": asdict(fast), "at_1000": asdict(paced)}
+    return Row("recorder", "lifecycles/s", summarise(fast.slices), checks, extra=extra)
+
+
 def start_s(bench: Bench) -> Row:
     """`windrow up` on an empty state folder to the first finished task."""
     starts = startup.turns(bench.rounds, bench.say)
@@ -138,6 +151,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "wait50_asyncio100": wait50_asyncio100,
     "publish": publish_row,
     "canvas": canvas_row,
+    "recorder": recorder_row,
     "start_s": start_s,
     "idle_core_pct": idle_core_pct,
 }

@@ -68,6 +68,18 @@ class Stack:
 
         return asyncio.run(ask())
 
+    def ask(self, statement: str) -> int:
+        """The number that one SQL statement gives."""
+
+        async def run() -> int:
+            connection = await asyncpg.connect(self.database_url)
+            try:
+                return int(await connection.fetchval(statement))
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
+
     def execute(self, script: str) -> None:
         """Run SQL statements in one transaction."""
 
