@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from windrow.broker.events import Event
+from windrow.broker.events import ACCEPTED, Event
 from windrow.records import clean, partitions, store
 from windrow.records.fold import fold
 from windrow.records.names import Names
@@ -51,6 +51,7 @@ class Recorder:
         self._stream = stream
         self._days: set[Any] = set()
         self._names: Names | None = None
+        self._trusting = True
 
     async def position(self) -> str:
         """The id of the last entry on record; `0-0` before the first. Raises when the database is away."""
@@ -90,7 +91,7 @@ class Recorder:
         async with self._connection() as connection:
             await self._ensure_days(entries)
             try:
-                await self._apply(connection, entries)
+                await self._apply_trusting(connection, entries)
             except asyncpg.UndefinedTableError:
                 # A partition that was there is gone (retention, or a restored database): make it and go on.
                 self._days.clear()
@@ -103,6 +104,21 @@ class Recorder:
                     error=str(error).split("\n")[0],
                 )
                 await self._apply_bisected(connection, entries)
+
+    async def _apply_trusting(self, connection: asyncpg.Connection, entries: Sequence[_Usable]) -> None:
+        """Apply without looking up what this batch accepts first; where that was on record already, look it up.
+
+        The primary key of `executions` says so: a first acceptance always makes a row, and a row that is there refuses it,
+        with the whole transaction.
+        """
+        if self._trusting:
+            try:
+                return await self._apply(connection, entries, trusting=True)
+            except asyncpg.UniqueViolationError:
+                self._trusting = False  # a stream read again has more of them: until a batch has none, look all up
+            except BAD_DATA:
+                pass  # said again below, where it is not a row that only seemed new
+        return await self._apply(connection, entries)
 
     async def _apply_bisected(self, connection: asyncpg.Connection, entries: Sequence[_Usable]) -> None:
         try:
@@ -133,20 +149,24 @@ class Recorder:
                         self._drop(position, event[1], str(error))
                 await self._move(connection, position)
 
-    async def _apply(self, connection: asyncpg.Connection, entries: Sequence[_Usable]) -> None:
+    async def _apply(self, connection: asyncpg.Connection, entries: Sequence[_Usable], *, trusting: bool = False) -> None:
         async with connection.transaction():
             await connection.execute(store.PLAN)
             position = await self._position(connection, lock=True)
             new = [entry for entry in entries if _after(entry[0], position)]
             if not new:
                 return
-            await self._write(connection, [event for _, events in new for event in events])
+            await self._write(connection, [event for _, events in new for event in events], trusting=trusting)
             await self._move(connection, new[-1][0])
 
-    async def _write(self, connection: asyncpg.Connection, events: Sequence[_Named]) -> None:
+    async def _write(self, connection: asyncpg.Connection, events: Sequence[_Named], *, trusting: bool = False) -> None:
         if not events:
             return
-        executions = await store.load_executions(connection, {identity for identity, _ in events})
+        asked = {identity for identity, _ in events}
+        fresh = _first_accepted(events)
+        executions = await store.load_executions(connection, asked - fresh if trusting else asked)
+        if not trusting:
+            self._trusting = fresh.isdisjoint(executions)
         stored = {identity for identity, event in events if event.get("attempt")} & executions.keys()
         attempts = await store.load_attempts(connection, stored)
         rows = fold(events, executions, attempts)
@@ -205,6 +225,14 @@ class Recorder:
             finally:
                 if raw.is_closed() or raw.is_in_transaction():
                     await connection.invalidate()
+
+
+def _first_accepted(events: Sequence[_Named]) -> set[UUID]:
+    """Executions whose first event here is their first acceptance: `fold` makes a row of each that is not on record."""
+    first: dict[UUID, Event] = {}
+    for identity, event in events:
+        first.setdefault(identity, event)
+    return {identity for identity, event in first.items() if event["k"] == ACCEPTED and not event.get("retries")}
 
 
 def _after(entry: str, position: str) -> bool:

@@ -21,7 +21,15 @@ BATCH_EVENTS: Final = 2_000
 BATCH_S: Final = 0.2
 """…or when this much time has passed since its first."""
 
+MOST_EVENTS: Final = 16_000
+"""While batches come out full, the next one may have twice as many, up to this: what is behind costs less each."""
+
+MOST_BYTES: Final = 16 * 2**20
+"""A batch is also written when its entries have this many bytes: two of them, at most, are in memory."""
+
 _READ_ENTRIES: Final = 1_000
+_READ_BYTES: Final = MOST_BYTES // 4
+_FIRST_ENTRIES: Final = 10
 _BLOCK_MS: Final = 10_000
 
 
@@ -52,8 +60,18 @@ async def record(platform: Platform) -> None:
         await reader.close()
 
 
+class Batch:
+    """Entries that are put on record together."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.events = 0
+        self.bytes = 0
+        """Of the entries' values as they lie in the stream."""
+
+
 class Reader:
-    """Reads the stream from the position on record."""
+    """Reads the stream from the position on record; the next batch is read while PostgreSQL writes the last."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -62,30 +80,47 @@ class Reader:
         timeout = _BLOCK_MS / 1000 + 5
         self._redis = Redis.from_url(platform.redis_url, protocol=2, socket_timeout=timeout, socket_connect_timeout=3)
         self._position: str | None = None
+        self._ahead: asyncio.Task[Batch] | None = None
+        self._limit = BATCH_EVENTS
+        self._count = _FIRST_ENTRIES
 
     def forget(self) -> None:
         """Ask for the position anew before the next read: the last batch may or may not be on record."""
         self._position = None
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead.add_done_callback(_heard)
+            self._ahead = None
 
     async def step(self) -> None:
         """One batch: wait for it, put it on record, trim it. Returns early when the platform stops or the lead is lost."""
         platform = self._platform
         if self._position is None:
             self._position = await self._begin()
-        entries = await self._gather(self._position)
-        if not entries:
+        reading = self._ahead or self._read_ahead(self._position)
+        batch = await reading
+        self._ahead = None
+        if not batch.entries or not platform.leading.is_set():
             # Nothing for a while: look afresh whether this is still the stream that the position belongs to.
             self.forget()
-        if not entries or not platform.leading.is_set():
             return
-        await platform.recorder.apply(entries)
+        last = batch.entries[-1][0]
+        self._ahead = self._read_ahead(last)
+        await platform.recorder.apply(batch.entries)
         self._database_is_back()
-        self._position = entries[-1][0]
-        await self._trim(self._position)
+        self._position = last
+        await self._trim(last)
 
     async def close(self) -> None:
         """Close the connection."""
+        ahead = self._ahead
+        self.forget()
+        if ahead is not None:
+            await asyncio.wait([ahead])
         await self._redis.aclose()
+
+    def _read_ahead(self, position: str) -> asyncio.Task[Batch]:
+        return asyncio.create_task(self._gather(position), name="reading ahead")
 
     async def _begin(self) -> str:
         """The position on record; what a crash left between commit and trim is trimmed."""
@@ -108,29 +143,44 @@ class Reader:
             return None
         return _text((await self._redis.xinfo_stream(self._stream))["last-generated-id"])
 
-    async def _gather(self, position: str) -> list[Entry]:
+    async def _gather(self, position: str) -> Batch:
         """The next batch: all there is up to its size, and what comes within its time if that is less."""
-        entries = await self._read(position, block=_BLOCK_MS)
-        if entries and not await self._fill(entries, len(entries)) and not await pause(self._platform.stop, BATCH_S):
-            await self._fill(entries, _READ_ENTRIES)
-        return entries
+        batch = Batch()
+        more = await self._read(batch, position, block=_BLOCK_MS)
+        if batch.entries:
+            full = await self._fill(batch, more)
+            if not full and not await pause(self._platform.stop, BATCH_S):
+                full = await self._fill(batch, more=True)
+            self._limit = min(2 * self._limit, MOST_EVENTS) if full else BATCH_EVENTS
+        return batch
 
-    async def _fill(self, entries: list[Entry], last_read: int) -> bool:
+    async def _fill(self, batch: Batch, more: bool) -> bool:
         """Read on while reads come back full; True when the batch has its size."""
-        while _size(entries) < BATCH_EVENTS:
-            if last_read < _READ_ENTRIES:
+        while batch.events < self._limit and batch.bytes < MOST_BYTES:
+            if not more:
                 return False
-            more = await self._read(entries[-1][0])
-            entries += more
-            last_read = len(more)
+            more = await self._read(batch, batch.entries[-1][0])
         return True
 
-    async def _read(self, position: str, block: int | None = None) -> list[Entry]:
-        """Entries after `position`; a blocking read ends when the platform stops."""
-        reading = asyncio.ensure_future(self._redis.xread({self._stream: position}, count=_READ_ENTRIES, block=block))
+    async def _read(self, batch: Batch, position: str, block: int | None = None) -> bool:
+        """Read entries after `position`; True if there may be more. A blocking read ends when the platform stops."""
+        count = self._count
+        reading = asyncio.ensure_future(self._redis.xread({self._stream: position}, count=count, block=block))
         await _first(reading, self._platform.stop, self._platform.deposed)
         answer: Any = [] if reading.cancelled() else reading.result()
-        return [self._decoded(_text(entry), fields) for _, found in answer for entry, fields in found]
+        size = found = 0
+        for _, entries in answer:
+            for entry, fields in entries:
+                size += sum(map(len, fields.values()))
+                decoded = self._decoded(_text(entry), fields)
+                batch.entries.append(decoded)
+                batch.events += len(decoded[1])
+            found += len(entries)
+        batch.bytes += size
+        if found:
+            # How many are asked for next follows from how big these were: messages may have megabytes.
+            self._count = max(1, min(_READ_ENTRIES, 4 * count, _READ_BYTES * found // max(size, 1)))
+        return found == count
 
     def _decoded(self, entry: str, fields: dict[bytes, bytes]) -> Entry:
         try:
@@ -165,8 +215,10 @@ async def _first(awaited: Awaitable[Any], *ends: asyncio.Event) -> None:
         await asyncio.wait([own, *others])
 
 
-def _size(entries: list[Entry]) -> int:
-    return sum(len(decoded) for _, decoded in entries)
+def _heard(task: asyncio.Task[Batch]) -> None:
+    """What a read found that nobody waits for any more is read again; why it failed is seen then too."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _text(value: bytes | str) -> str:
