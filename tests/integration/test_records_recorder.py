@@ -108,6 +108,30 @@ def test_a_batch_that_is_read_again_counts_nothing(redis_client, migrated_databa
     run(migrated_database_url, use)
 
 
+def test_a_stream_that_is_taken_from_its_beginning_counts_nothing_twice(redis_client, migrated_database_url):
+    """After a rewind, what is accepted anew in a batch may be on record already: it is seen, and changes nothing."""
+    push(redis_client, workload(80, 7), together=3)
+
+    async def use(engine):
+        recorder = Recorder(engine)
+        entries = read(redis_client)
+        await recorder.apply(entries)
+        finals = "SELECT * FROM windrow.executions WHERE status_id > 4 ORDER BY id"
+        before = await rows(engine, finals), sorted(await rows(engine, TOTALS))
+        fresh = new_id()
+        push(redis_client, [accepted(fresh)])
+        await recorder.rewind()
+        with structlog.testing.capture_logs() as logs:
+            while entries := read(redis_client, await recorder.position(), 25):
+                await recorder.apply(entries)
+        assert not logs
+        assert (await rows(engine, finals), sorted(await rows(engine, TOTALS))) == before
+        assert before[1] == sorted(await rows(engine, COUNTED))
+        assert await state(engine, fresh) == "ready"
+
+    run(migrated_database_url, use)
+
+
 def test_an_entry_that_is_read_again_sets_nothing_back(redis_client, migrated_database_url):
     """What is at or before the position on record is left out, also when it would change a state."""
     execution = new_id()
