@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from benchmarks import canvas, idle, publish, recorder, startup, throughput
+from benchmarks import canvas, idle, idle_latency, mixed_long, publish, recorder, startup, throughput
 from benchmarks.measure import summarise
 from benchmarks.produce import COROUTINES
 from benchmarks.report import Check, Goal, Row, throughput_row
@@ -120,6 +120,32 @@ def recorder_row(bench: Bench) -> Row:
     return Row("recorder", "lifecycles/s", summarise(fast.slices), checks, extra=extra)
 
 
+def idle_latency_row(bench: Bench) -> Row:
+    """From a call to its start on 1 and on 20 idle workers of one slot."""
+    found = idle_latency.turns(bench.stack, bench.rounds, bench.say)
+    sides = {who: {name: summarise(values) for name, values in figures.items()} for who, figures in found.items()}
+    checks = [
+        Check(f"{name} ms, {n} idle", sides[f"windrow {n}"][name].median, sides[f"bare {n}"][name].median, at_least=False)
+        for n in (1, 20)
+        for name in ("p50", "p99")
+    ]
+    checks.append(Check("Redis commands a call, 20 idle", sides["windrow 20"]["commands"].median, 5.0, at_least=False))
+    extra = {"waits_ms": {who: {name: asdict(value) for name, value in of.items()} for who, of in sides.items()}}
+    return Row("idle_latency", "ms, p50, 20 idle", sides["windrow 20"]["p50"], tuple(checks), sides["bare 20"]["p50"], extra)
+
+
+def mixed_long_row(bench: Bench) -> Row:
+    """How long short tasks wait where one in a hundred takes 5 s."""
+    found = mixed_long.turns(bench.stack, bench.rounds, bench.say)
+    p99 = {who: summarise(figures["p99"]) for who, figures in found.items()}
+    checks = tuple(
+        Check(f"p99 ms, bare {who}", p99["windrow"].median, p99[who].median, at_least=False)
+        for who in ("multiplier 4", "multiplier 1")
+    )
+    extra = {"waits_ms": {who: {name: asdict(summarise(v)) for name, v in of.items()} for who, of in found.items()}}
+    return Row("mixed_long", "ms, p99 of the short", p99["windrow"], checks, p99["multiplier 1"], extra)
+
+
 def start_s(bench: Bench) -> Row:
     """`windrow up` on an empty state folder to the first finished task."""
     starts = startup.turns(bench.rounds, bench.say)
@@ -152,6 +178,8 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "publish": publish_row,
     "canvas": canvas_row,
     "recorder": recorder_row,
+    "idle_latency": idle_latency_row,
+    "mixed_long": mixed_long_row,
     "start_s": start_s,
     "idle_core_pct": idle_core_pct,
 }
