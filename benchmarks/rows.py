@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from benchmarks import canvas, idle, idle_latency, mixed_long, publish, recorder, startup, throughput
+from benchmarks import backlog, canvas, idle, idle_latency, mixed_long, publish, recorder, startup, throughput
 from benchmarks.measure import summarise
 from benchmarks.produce import COROUTINES
 from benchmarks.report import Check, Goal, Row, throughput_row
@@ -146,6 +146,22 @@ def mixed_long_row(bench: Bench) -> Row:
     return Row("mixed_long", "ms, p99 of the short", p99["windrow"], checks, p99["multiplier 1"], extra)
 
 
+def backlog_row(bench: Bench) -> Row:
+    """A million ready tasks: memory of each in Redis, and the pace of the first takes against a short queue's."""
+    takes, ready = bench.tasks // 2, bench.tasks * 250
+    turns = backlog.turns(bench.stack, takes, ready, bench.rounds, bench.say)
+    parts = ("bytes_per_task", "stream_bytes_per_task", "short", "long", "flat")
+    found = {side: {part: summarise([getattr(turn, part) for turn in of]) for part in parts} for side, of in turns.items()}
+    bare, windrow = found["bare"], found["windrow"]
+    checks = (
+        Check("× bare bytes", windrow["bytes_per_task"].median / bare["bytes_per_task"].median, 1.1, at_least=False),
+        Check("× a short queue's tasks/s", windrow["flat"].median, 0.9, at_least=True),
+    )
+    figures = {side: {part: asdict(summary) for part, summary in of.items()} for side, of in found.items()}
+    extra = {"ready": ready, "takes": takes, "figures": figures}
+    return Row("backlog", "bytes/task", windrow["bytes_per_task"], checks, bare["bytes_per_task"], extra)
+
+
 def start_s(bench: Bench) -> Row:
     """`windrow up` on an empty state folder to the first finished task."""
     starts = startup.turns(bench.rounds, bench.say)
@@ -180,6 +196,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "recorder": recorder_row,
     "idle_latency": idle_latency_row,
     "mixed_long": mixed_long_row,
+    "backlog": backlog_row,
     "start_s": start_s,
     "idle_core_pct": idle_core_pct,
 }
