@@ -97,7 +97,7 @@ def main() -> None:
     for peer in peers:
         kept = {kind: before.get(peer["name"], {}).get(kind) for kind in KINDS if kind not in flags.kinds}
         peer |= {kind: figures for kind, figures in kept.items() if figures}
-    runs = {**last["runs"], **dict.fromkeys(flags.kinds, this)}
+    runs = {**last.get("runs", {}), **dict.fromkeys(flags.kinds, this)}
     document = {"runs": {kind: runs[kind] for kind in KINDS if kind in runs}, "peers": peers}
     print(text(document))
     flags.out.parent.mkdir(parents=True, exist_ok=True)

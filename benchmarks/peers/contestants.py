@@ -116,6 +116,7 @@ WINDROW_PEER = Peer(
         "wait50": Way(_windrow("asyncio"), "asyncio 100, one process", WINDROW.settings),
         "kill": Way(_windrow("prefork"), "prefork 2, its server running", WINDROW.settings),
     },
+    times=5,
     kept="every execution and attempt with times, states, error and message, in PostgreSQL",  # docs/records.md
     killed="given back after 8 s of silence, by its server",  # docs/keys-and-events.md
 )
