@@ -18,7 +18,7 @@ import uuid
 import redis
 
 from windrow.broker import events
-from windrow.broker.transport import accepted
+from windrow.broker.publication import accepted
 
 QUEUE = "bench-recorder"
 TOGETHER = 16
