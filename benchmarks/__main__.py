@@ -10,6 +10,7 @@ import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,18 +28,23 @@ def run(rows: list[str], rounds: int, tasks: int, idle_seconds: float) -> list[R
         return [row(bench) for key, row in ROWS.items() if key in rows]
 
 
-def document(rows: list[Row], rounds: int) -> dict[str, object]:
-    """What `build/bench.json` holds: the rows, and where, when and with what they were measured."""
+def document(rows: list[Row], rounds: int, before: dict[str, Any]) -> dict[str, Any]:
+    """What `build/bench.json` holds: the rows, and where, when and with what they were measured.
+
+    Rows of the file as it was `before` stay where this run has none; each row names its own run.
+    """
     memory = psutil.virtual_memory().total / 2**30
-    return {
+    made = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in VERSIONS},
         "rounds": rounds,
-        "rows": [row.as_json() for row in rows],
     }
+    found = {row["key"]: row for row in before.get("rows", []) if "run" in row}
+    found |= {row.key: {**row.as_json(), "run": dict(made)} for row in rows}
+    order = [key for key in ROWS if key in found]
+    return {**made, "versions": {name: version(name) for name in VERSIONS}, "rows": [found[key] for key in order]}
 
 
 def main() -> int:
@@ -53,7 +59,8 @@ def main() -> int:
     rows = run(flags.rows, flags.rounds, flags.tasks, flags.idle_seconds)
     print(table(rows))
     flags.out.parent.mkdir(parents=True, exist_ok=True)
-    flags.out.write_text(json.dumps(document(rows, flags.rounds), indent=2) + "\n")
+    before = json.loads(flags.out.read_text()) if flags.out.exists() else {}
+    flags.out.write_text(json.dumps(document(rows, flags.rounds, before), indent=2) + "\n")
     return 0 if all(row.met for row in rows) else 1
 
 

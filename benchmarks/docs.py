@@ -36,7 +36,7 @@ def bench(document: dict[str, Any]) -> str:
                     "met" if check["met"] else "**MISS**",
                 )
             )
-    return "\n".join([*map(_line, lines), "", _where(document, f"medians of {document['rounds']} rounds, spread in brackets")])
+    return "\n".join([*map(_line, lines), "", "Medians, spread in brackets.", *_runs(document)])
 
 
 def misses(document: dict[str, Any]) -> str:
@@ -62,6 +62,17 @@ def peers(document: dict[str, Any]) -> str:
         by_run.setdefault(_where(run, ""), []).append(kind)
     where = [f"{', '.join(kinds)}: {run}" for run, kinds in by_run.items()]
     return "\n".join([*map(_line, lines), "", "Medians, spread in brackets.", *where, "", *map(_line, told)])
+
+
+def _runs(document: dict[str, Any]) -> list[str]:
+    """Where the rows come from: a line for each run, with its rows when there are several."""
+    by_run: dict[str, list[str]] = {}
+    for row in document["rows"]:
+        run = row.get("run", document)
+        by_run.setdefault(_where(run, f"{run['rounds']} rounds"), []).append(f"`{row['key']}`")
+    if len(by_run) == 1:
+        return list(by_run)
+    return [f"{', '.join(keys)}: {run}  " for run, keys in by_run.items()]
 
 
 def profile(document: dict[str, Any]) -> str:

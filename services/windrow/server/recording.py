@@ -25,9 +25,12 @@ MOST_EVENTS: Final = 16_000
 """While batches come out full, the next one may have twice as many, up to this: what is behind costs less each."""
 
 MOST_BYTES: Final = 16 * 2**20
-"""A batch is also written when its entries have this many bytes: two of them, at most, are in memory."""
+"""A batch is also written when its entries have this many bytes. Bytes are counted after each read: two batches and one read
+beyond each are in memory at most."""
 
-_READ_ENTRIES: Final = 1_000
+_READ_ENTRIES: Final = 200
+"""Entries of one read at most. Redis reads by number, not by bytes, and an entry may have 8 MiB: this bounds what a read can bring
+when large messages follow small ones."""
 _READ_BYTES: Final = MOST_BYTES // 4
 _FIRST_ENTRIES: Final = 10
 _BLOCK_MS: Final = 10_000
