@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ import redis.asyncio as aio
 from kombu.exceptions import OperationalError
 
 from windrow.authoring.direct import DirectProducer
-from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, failure, outlet_of
+from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, failure, outlet_of
 from windrow.broker.publication import Publication
 from windrow.broker.scripts import load
 from windrow.broker.transport import DROPPED
@@ -44,10 +44,11 @@ async def publish_soon(app: Any, task: Any, args: Any, kwargs: Any, options: dic
     """
     producer = _Collecting(app)
     result = task.apply_async(args, kwargs, producer=producer, **options)
-    for publication in producer.made:
-        await loop_outlet(app).send(publication)
-    if producer.blocking is not None:  # the first message to a queue, and what else must go kombu's way
-        await asyncio.to_thread(producer.blocking)
+    for step in producer.steps:
+        if isinstance(step, Publication):
+            await loop_outlet(app).send(step)
+        else:  # the first message to a queue, and what else must go kombu's way
+            await asyncio.to_thread(bounded, app, str(task.name), step, False)
     return result
 
 
@@ -56,14 +57,14 @@ class _Collecting(DirectProducer):
 
     def __init__(self, app: Any) -> None:
         super().__init__(outlet_of(app), self._keep, self._later)
-        self.made: list[Publication] = []
-        self.blocking: Any = None
+        self.steps: list[Publication | Callable[[], Any]] = []
+        """In their order: a message, and the event that says it was sent, may both be kombu's."""
 
     def _keep(self, publications: list[Publication]) -> None:
-        self.made += publications
+        self.steps += publications
 
     def _later(self, fun: Any, *args: Any, **options: Any) -> None:
-        self.blocking = lambda: fun(*args, **options)
+        self.steps.append(lambda: fun(*args, **options))
 
 
 def loop_outlet(app: Any) -> LoopOutlet:

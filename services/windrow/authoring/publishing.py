@@ -62,7 +62,7 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
             coroutine.owe(send, name, *args, **options)
             return app.AsyncResult(task_id)
-        return _bounded(app, name, lambda: send_task(name, *args, **options), patient)
+        return bounded(app, name, lambda: send_task(name, *args, **options), patient)
 
     return send
 
@@ -74,7 +74,7 @@ def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
         outlet = outlet_of(app)
         patient = any(_is_owed(one.task_id) for one in publications)
         name = publications[0].task if len(publications) == 1 else f"{len(publications)} tasks"
-        _bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
+        bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
 
     @functools.wraps(acquire)
     def producer_or_acquire(producer: Any = None) -> Any:
@@ -98,7 +98,8 @@ def failure(app: Any, name: str, waited: float, cause: BaseException) -> GaveUp:
     )
 
 
-def _bounded(app: Any, name: str, attempt: Callable[[], T], patient: bool) -> T:
+def bounded(app: Any, name: str, attempt: Callable[[], T], patient: bool) -> T:
+    """What `attempt()` gives, repeated while Redis is away: for 3 s at most, or, `patient`, until it is back."""
     started = time.monotonic()
     while True:
         try:
