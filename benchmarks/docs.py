@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import readme
+from benchmarks.peers.records import RECORDS, Record
 from benchmarks.peers.report import HEAD, cells, figure, spread
 from benchmarks.stack import ROOT
 
@@ -61,7 +62,19 @@ def peers(document: dict[str, Any]) -> str:
     for kind, run in document["runs"].items():
         by_run.setdefault(_where(run, ""), []).append(kind)
     where = [f"{', '.join(kinds)}: {run}" for run, kinds in by_run.items()]
-    return "\n".join([*map(_line, lines), "", "Medians, spread in brackets.", *where, "", *map(_line, told)])
+    measured = [*map(_line, lines), "", "Medians, spread in brackets.", *where]
+    return "\n".join([*measured, "", *map(_line, told), "", *map(_line, _on_record(document))])
+
+
+def _on_record(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What the measured peers keep of a task, a column for each state; a variant of another peer has no line."""
+    names = tuple(Record.__dataclass_fields__)
+    known = [(peer["name"], RECORDS[peer["name"]]) for peer in document["peers"] if peer["name"] in RECORDS]
+    return [
+        ("peer", *(name.replace("_", " ") for name in names)),
+        ("---",) * (len(names) + 1),
+        *((of, *(getattr(record, name) for name in names)) for of, record in known),
+    ]
 
 
 def _runs(document: dict[str, Any]) -> list[str]:

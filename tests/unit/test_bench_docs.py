@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import docs, readme
+from benchmarks.peers.contestants import PEERS
+from benchmarks.peers.records import RECORDS
 from benchmarks.profile import shares
 
 
@@ -70,6 +72,15 @@ def test_a_peer_without_redis_shows_no_round_trips() -> None:
     """Redis reads that a peer on PostgreSQL did not cause are not its own; what it was not asked to do is a dash."""
     line = docs.peers({"runs": {"noop": RUN, "kill": RUN}, "peers": [PEER]}).splitlines()[2]
     assert line == "| Other 1.0 | 100 (99–101) | 2 (1–3) | – | – | 7 of 900 | 2 | 11 |"
+
+
+def test_what_a_peer_keeps_is_told_for_each_state_of_a_task() -> None:
+    """Whoever compares figures sees beside them what they buy; every contestant but a variant of one has such a line."""
+    found = docs.peers({"runs": {"noop": RUN}, "peers": [{**PEER, "name": "arq"}, PEER]}).splitlines()
+    head = next(line for line in found if line.startswith("| peer | queued |"))
+    assert head == "| peer | queued | running | finished | error | result | where | how long |"
+    assert [line.split(" | ")[0] for line in found[found.index(head) + 2 :]] == ["| arq"]
+    assert set(PEERS) - set(RECORDS) == {"Celery, acks_late"}
 
 
 def test_a_block_is_replaced_between_its_marks_alone() -> None:
