@@ -41,6 +41,14 @@ def test_a_row_may_also_have_to_spare_cpu_and_round_trips() -> None:
     assert [check.met for check in row.checks] == [True, False, False]
 
 
+def test_each_check_of_a_row_has_its_own_stretch() -> None:
+    """What would be better still is in the file in the order of the checks, so that a page can set each beside its own."""
+    turns = {"bare": [turn(100)], "windrow": [turn(200)]}
+    row = throughput_row("noop_prefork2", turns, Goal(2.0, stretch=(4.0, 0.3, 0.2), cpu=0.5, trips=0.5)).as_json()
+    found = dict(zip([check["what"] for check in row["checks"]], row["stretch"], strict=True))
+    assert found == {"× bare": 4.0, "× bare CPU": 0.3, "round trips/task": 0.2}
+
+
 def test_a_met_row_prints_no_miss() -> None:
     """At most is met at the target itself."""
     row = Row("start_s", "s", summarise([8.0]), (Check("s", 8.0, 8.0, at_least=False),))
