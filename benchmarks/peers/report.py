@@ -6,7 +6,7 @@ from typing import Any
 
 HEAD = (
     "peer",
-    "no-op tasks/s, 2 slots",
+    "no-op tasks/s",
     "CPU s per 1,000",
     "round trips a task",
     "tasks/s that wait 50 ms",
