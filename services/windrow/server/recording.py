@@ -29,8 +29,8 @@ MOST_BYTES: Final = 16 * 2**20
 beyond each are in memory at most."""
 
 _READ_ENTRIES: Final = 200
-"""Entries of one read at most. Redis reads by number, not by bytes, and an entry may have 8 MiB: this bounds what a read can bring
-when large messages follow small ones."""
+"""Entries of one read at most. Redis reads by number, not by bytes, and an entry may have 8 MiB: this bounds what a read can
+bring when large messages follow small ones."""
 _READ_BYTES: Final = MOST_BYTES // 4
 _FIRST_ENTRIES: Final = 10
 _BLOCK_MS: Final = 10_000
