@@ -43,15 +43,19 @@ class Backlog:
 
 
 def turns(stack: Stack, takes: int, ready: int, rounds: int, say: Callable[[str], None]) -> dict[str, Sequence[Backlog]]:
-    """`rounds` turns of each side, `takes` tasks taken from a queue of as many and from one of `ready`."""
+    """`rounds` turns of each side, `takes` tasks taken from a queue of twice as many and from one of `ready`.
+
+    Windrow takes ten times as many, so that its turns too last for seconds.
+    """
     found: dict[str, list[Backlog]] = {"bare": [], "windrow": []}
     for number in range(rounds):
         for side in (BARE[0], WINDROW) if number % 2 == 0 else (WINDROW, BARE[0]):
-            found[side.producer].append(turn := _turn(stack, side, takes, ready))
+            own = takes if side.producer == "bare" else 10 * takes
+            found[side.producer].append(turn := _turn(stack, side, own, ready))
             say(
                 f"backlog: round {number + 1}, {side.producer}: {turn.bytes_per_task:,.0f} bytes a task, "
                 f"{turn.stream_bytes_per_task:,.0f} more in the stream until recorded, "
-                f"{turn.short:,.0f} tasks/s from {takes:,}, {turn.long:,.0f} from {ready:,}"
+                f"{turn.short:,.0f} tasks/s from {2 * own:,}, {turn.long:,.0f} from {ready:,}"
             )
     return dict(found)
 
@@ -68,7 +72,7 @@ def _turn(stack: Stack, side: Side, takes: int, ready: int) -> Backlog:
     held = (int(client.info("memory")["used_memory"]) - before) / ready
     long = _pace(stack, side, takes)
     client.flushall()
-    fill(client, texts, takes)
+    fill(client, texts, 2 * takes)
     return Backlog(held, stream, _pace(stack, side, takes), long)
 
 
