@@ -43,11 +43,11 @@ def reads(client: redis.Redis) -> int:
 def test_a_direct_message_is_kombus_own(app: Celery, redis_client: redis.Redis) -> None:
     """The first message to a queue goes through kombu, which declares it, the next straight to Redis: both look the same."""
     add = app.tasks["direct.add"]
-    options = {"priority": 6, "countdown": None, "headers": {"mine": 1}, "expires": 60, "link": add.s(5)}
+    options = {"priority": 6, "countdown": None, "headers": {"mine": 1}, "expires": 60, "link": add.s(5), "queue": "direct_own"}
     for _ in range(2):
         add.apply_async((1,), {"y": 2}, **options)
-    first, second = messages(redis_client, "celery\x06\x166")
-    assert redis_client.smembers("_kombu.binding.celery")
+    first, second = messages(redis_client, "direct_own\x06\x166")
+    assert redis_client.smembers("_kombu.binding.direct_own")  # kombu binds a queue once in a process
 
     def bare(message: dict[str, Any]) -> Any:
         headers = {
