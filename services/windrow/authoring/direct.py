@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import redis
+from kombu.entity import maybe_delivery_mode
 from kombu.exceptions import OperationalError
 from kombu.serialization import dumps
 from kombu.utils.functional import maybe_list
@@ -27,7 +28,6 @@ from windrow.broker.transport import DROPPED, Transport
 logger = logging.getLogger(__name__)
 
 _PUBLISH = load("publish")
-_PERSISTENT = 2
 
 Send = Callable[[list[Publication]], None]
 
@@ -114,31 +114,34 @@ class DirectProducer:
         self, body: Any, exchange: Any = None, routing_key: Any = None, serializer: str | None = None, compression: Any = None,
         headers: dict[str, Any] | None = None, declare: Any = None, priority: int | None = None, delivery_mode: Any = None,
         expiration: float | None = None, retry: bool = False, retry_policy: Any = None, timeout: Any = None,
-        confirm_timeout: Any = None, **properties: Any,
+        confirm_timeout: Any = None, mandatory: Any = None, immediate: Any = None, content_type: str | None = None,
+        content_encoding: str | None = None, **properties: Any,
     ) -> None:  # fmt: skip
         """Publish as kombu's `Producer.publish` does; straight to Redis where that is the same."""
-        if not self._outlet.takes(exchange, routing_key, compression) or headers is None or "task" not in headers:
+        plain = self._outlet.takes(exchange, routing_key, compression) and content_type is None and content_encoding is None
+        if not plain or headers is None or "task" not in headers:
             self.flush()
             options = {
                 "exchange": exchange, "serializer": serializer, "compression": compression, "headers": headers,
                 "priority": priority or 0, "delivery_mode": delivery_mode, "expiration": expiration, "timeout": timeout,
-                "confirm_timeout": confirm_timeout, **properties,
+                "confirm_timeout": confirm_timeout, "content_type": content_type, "content_encoding": content_encoding,
+                "mandatory": mandatory, "immediate": immediate, **properties,
             }  # fmt: skip
             self._block(self._outlet.publish_by_kombu, body, declare, routing_key, **options)
             return
-        content_type, content_encoding, text = dumps(body, serializer=serializer)
+        kind, encoding, text = dumps(body, serializer=serializer)
         if expiration is not None:
             properties["expiration"] = str(int(expiration * 1000))
         reply_to = properties.get("reply_to")
         message = {
             "body": base64.b64encode(text.encode() if isinstance(text, str) else text).decode(),
-            "content-encoding": content_encoding,
-            "content-type": content_type,
+            "content-encoding": encoding,
+            "content-type": kind,
             "headers": headers,
             "properties": {
                 **properties,
                 "reply_to": getattr(reply_to, "name", reply_to),
-                "delivery_mode": _PERSISTENT,
+                "delivery_mode": maybe_delivery_mode(delivery_mode),
                 "delivery_info": {"exchange": "", "routing_key": routing_key},
                 "priority": priority or 0,
                 "body_encoding": "base64",
