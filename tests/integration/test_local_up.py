@@ -92,7 +92,8 @@ class Up:
         return json.loads(done.stdout)
 
     def said(self) -> str:
-        return self.output.read_text(errors="replace")
+        # On a terminal the file comes with the first line that is read from it.
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
 
 
 def _runs(process: psutil.Process) -> bool:
