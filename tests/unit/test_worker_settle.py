@@ -11,6 +11,7 @@ import pytest
 
 from windrow.broker.keys import HANDED_ON
 from windrow.worker.board import Board, Figures, Overdue
+from windrow.worker.pools import inprocess
 from windrow.worker.pools.deadlines import Deadlines
 from windrow.worker.settle import Past, decide
 
@@ -117,3 +118,27 @@ def test_only_running_jobs_have_deadlines() -> None:
     deadlines.remove("b")
     assert deadlines.due(30.0) == []
     assert deadlines.next is None
+
+
+def test_looks_at_deadlines_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a sooner deadline comes, one timer is waited for when the earlier ones have passed."""
+    now, timers = 100.0, []
+    monkeypatch.setattr(inprocess.time, "monotonic", lambda: now)
+
+    class Hub:
+        def call_later(self, delay: float, callback: Any) -> None:
+            timers.append((now + delay, callback))
+
+    class Pool(inprocess.InProcessPool):
+        def start_job(self, job: Any) -> None: ...
+
+    pool = Pool(limit=9)
+    pool.attach(Hub())
+    for limit in (50.0, 30.0, 10.0, 1000.0):
+        args = ("task", "id", {}, None, None, None)
+        pool.on_apply(None, args, timeout_callback=lambda soft, limit: None, soft_timeout=limit)
+    while (due := min(timers))[0] < 200.0:
+        timers.remove(due)
+        now = due[0]
+        due[1]()
+    assert [at for at, _ in timers] == [1100.0]

@@ -8,7 +8,7 @@ what does not end by that, or blocks the loop, is ended by the guard together wi
 from __future__ import annotations
 
 import asyncio
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any
 
 from windrow.authoring import loop as windrow_loop
@@ -60,9 +60,9 @@ class TaskPool(InProcessPool):
             return
         context = copy_context()
         own_stacks(context, job, self.app.tasks[name])
-        self._tasks[job] = self._loop.create_task(self._run(job, context), context=context)
+        self._tasks[job] = self._loop.create_task(self._run(job), context=context)
 
-    async def _run(self, job: Job, context: Context) -> None:
+    async def _run(self, job: Job) -> None:
         synchronous = Synchronous(lambda: outcome(job.target, job.args))
         job.stop = lambda kind: self._stop(job, synchronous, kind)
         try:

@@ -17,6 +17,9 @@ from windrow.worker.pools.deadlines import Deadlines
 HARD_GRACE = 0.5
 """Seconds that a body has after its hard limit, when it is told to end, before the guard ends it with the process."""
 
+EARLY = 0.01
+"""How much before its time a timer may come."""
+
 
 class Job:
     """One task call in a pool; Celery's request holds it weakly, to end it."""
@@ -112,6 +115,8 @@ class InProcessPool(BasePool):
 
     def _look(self) -> None:
         now = time.monotonic()
+        if self._deadlines.next is None or now < self._deadlines.next - EARLY:
+            return  # a sooner deadline has had its look since, and has asked for the next one
         for job, soft in self._deadlines.due(now):
             job.timeout_callback(soft, job.soft if soft else job.hard)
             if job.stop is not None:
