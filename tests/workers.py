@@ -16,6 +16,7 @@ from tests.waiting import wait_until
 from windrow.broker import events
 from windrow.broker.client import Client, connect
 from windrow.broker.observe import workers as registered
+from windrow.worker.warden import NAME, children_of
 
 ROOT = Path(__file__).parent.parent
 CODE = """
@@ -81,8 +82,8 @@ class Work:
 
     def children(self, process: subprocess.Popen[bytes]) -> list[int]:
         """The pool processes of a worker."""
-        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
-        return [int(pid) for pid in text.split()]
+        found = children_of(process.pid)
+        return [pid for pid in found if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() != NAME.decode()]
 
     def events(self) -> list[dict[str, Any]]:
         """Every event on the stream, in order."""

@@ -29,6 +29,8 @@ class Settings:
     """`WINDROW_HOST`: the address that metrics and the API listen on."""
     port: int = 0
     """`WINDROW_PORT`: the server's port; 0 takes a free one."""
+    advertise: str | None = None
+    """`WINDROW_ADVERTISE`: host:port at which workers reach this server, when it is not the one it listens at."""
     worker_metrics_port: int = 0
     """`WINDROW_WORKER_METRICS_PORT`: a worker's metrics port; 0 takes a free one."""
     log_format: str = "console"
@@ -50,6 +52,7 @@ class Settings:
             specs=Path(specs) if specs else None,
             host=env.get("WINDROW_HOST", "127.0.0.1"),
             port=_port(env, "WINDROW_PORT"),
+            advertise=_address(env, "WINDROW_ADVERTISE"),
             worker_metrics_port=_port(env, "WINDROW_WORKER_METRICS_PORT"),
             log_format=log_format,
         )
@@ -60,3 +63,13 @@ def _port(env: Mapping[str, str], name: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise ValueError(f"{name} must be a port number from 0 to 65535, not {text!r}")
     return int(text)
+
+
+def _address(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name)
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) <= 65535:
+        raise ValueError(f"{name} must be host:port, e.g. 10.0.0.7:8080, not {text!r}")
+    return text

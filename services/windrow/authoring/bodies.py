@@ -1,4 +1,8 @@
-"""The function that Celery calls for a task: it runs coroutines and fills in `execution_id`."""
+"""The function that Celery calls for a task: it runs coroutines, fills in `execution_id`, and stops at the fence.
+
+When a body has ended, and before Celery makes anything of it (a result, a retry, the next step), the worker's lease must hold:
+else others have begun the same task again, and the process ends here.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,21 @@ from celery._state import get_current_task
 from windrow.authoring.attempt import current_attempt
 from windrow.authoring.loop import run_async
 from windrow.authoring.parameters import ExecutionIdParameter, signature_of
+from windrow.broker.fence import pass_or_end
 
 _BODIES = "__windrow_bodies__"
 _ASYNC = "__windrow_async__"
 
 
 def body_of(fun: Callable[..., Any], *, bound: bool) -> Callable[..., Any]:
-    """`fun` as Celery is to call it: itself, or a function around it with the same name, signature and documentation.
+    """`fun` as Celery is to call it: a function around it with the same name, signature and documentation.
 
-    Two cases need one: an async function, which runs on Windrow's loop, and one with a parameter `execution_id`. It stands
-    inside Celery's automatic retry. The same function gives the same body, since Celery tells tasks apart by it.
+    It stands inside Celery's automatic retry. The same function gives the same body, since Celery tells tasks apart by it.
     """
     if hasattr(fun, _BODIES) and getattr(fun, _BODIES) is None:
         return fun  # a body already
     asynchronous = is_async(fun)
     parameter = ExecutionIdParameter.of(fun, bound=bound)
-    if not asynchronous and parameter is None:
-        return fun
     made: dict[bool, Callable[..., Any]] = fun.__dict__.setdefault(_BODIES, {}) if hasattr(fun, "__dict__") else {}
     if bound not in made:
         made[bound] = _around(fun, bound, asynchronous, parameter)
@@ -49,7 +51,20 @@ def _around(
     fun: Callable[..., Any], bound: bool, asynchronous: bool, parameter: ExecutionIdParameter | None
 ) -> Callable[..., Any]:
     @functools.wraps(fun)
-    def body(*args: Any, **kwargs: Any) -> Any:
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return fun(*args, **kwargs)
+        finally:
+            pass_or_end()
+
+    @functools.wraps(fun)
+    def full(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        finally:
+            pass_or_end()
+
+    def run(*args: Any, **kwargs: Any) -> Any:
         if parameter is not None:
             task = args[0] if bound else get_current_task()
             # Called past Celery (`other.run(…)` in a task), the current task is somebody else.
@@ -65,6 +80,7 @@ def _around(
             return run_async(value if inspect.iscoroutine(value) else _awaited(value))
         return value
 
+    body: Callable[..., Any] = full if asynchronous or parameter is not None else plain
     # Celery checks the arguments of a call against the signature of the function it was given, decorated or not.
     body.__signature__ = signature_of(fun, follow_wrapped=False)  # type: ignore[attr-defined]
     setattr(body, _BODIES, None)

@@ -31,6 +31,8 @@ class Keys:
     recoveries = _key("windrow:recoveries")
     events = _key("windrow:events")
     leader = _key("windrow:leader")
+    server = _key("windrow:server")
+    servers = _key("windrow:servers")
     decisions = _key("windrow:decisions")
 
     def inflight(self, worker: str) -> str:

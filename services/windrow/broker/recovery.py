@@ -24,6 +24,12 @@ class Silence:
 
     seen: dict[str, tuple[bytes, float]] = field(default_factory=dict)
     last_tick: float | None = None
+    promised: dict[str, float] = field(default_factory=dict)
+    """Workers that were told to wait, and until when their silence does not count."""
+
+    def promise(self, worker: str, now: float) -> None:
+        """Don't count this worker's silence for `lease.SECONDS` from `now` on. May be called in another thread."""
+        self.promised[worker] = now + lease.SECONDS
 
     def dead(self, beats: Mapping[str, bytes], now: float) -> list[str]:
         """The workers that have said nothing new for `lease.SECONDS`; `now` is monotonic seconds."""
@@ -34,7 +40,11 @@ class Silence:
             worker: (beat, now) if self.seen.get(worker, (None,))[0] != beat else self.seen[worker]
             for worker, beat in beats.items()
         }
-        return [worker for worker, (_, since) in self.seen.items() if now - since > lease.SECONDS]
+        return [
+            worker
+            for worker, (_, since) in self.seen.items()
+            if now - since > lease.SECONDS and self.promised.get(worker, now) <= now
+        ]
 
 
 class Recovery:
@@ -65,8 +75,13 @@ class Recovery:
             self.recover(worker)
         if now >= self._next_cleaning:
             self._next_cleaning = now + 600
+            self._silence.promised = {name: until for name, until in self._silence.promised.items() if until > now}
             self._client.zremrangebyscore(keys.gone, "-inf", (time.time() - REMEMBER_GONE) * 1000)
         return dead
+
+    def promise(self, worker: str, now: float) -> None:
+        """Redis is away from this leader and the worker: its silence does not count for `lease.SECONDS` (monotonic `now`)."""
+        self._silence.promise(worker, now)
 
     def recover(self, worker: str) -> tuple[int, int]:
         """Declare a worker dead and give back what it held: how many went back, how many are lost for good."""

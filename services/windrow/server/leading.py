@@ -12,22 +12,25 @@ from windrow.broker import delayed
 from windrow.broker.leader import Leadership
 from windrow.broker.recovery import Recovery
 from windrow.server.platform import REDIS_AWAY, Platform, pause
+from windrow.server.word import Word
 
 _log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
 
 
-async def lead(platform: Platform, token: str) -> None:
+async def lead(platform: Platform, leadership: Leadership, duties: Duties, word: Word) -> None:
     """Hold the lead, or wait for it, until the platform stops; then let another server lead at once."""
-    leadership = Leadership(platform.client, token)
-    duties = Duties(platform)
     due = time.monotonic()
     while not platform.stop.is_set():
         try:
-            leads = await asyncio.to_thread(leadership.hold)
+            asked = time.monotonic()
+            leads = await asyncio.to_thread(leadership.hold, platform.advertised, word.secret)
             _note_lead(platform, leads)
-            if leads:
+            if not leads:
+                word.lost()
+            else:
+                word.held(await asyncio.to_thread(leadership.others), asked)
                 await asyncio.to_thread(duties.tick)
             if platform.redis_away is not None:
                 _log.info("Redis is back")
@@ -40,6 +43,7 @@ async def lead(platform: Platform, token: str) -> None:
         await pause(platform.stop, due - time.monotonic())
     if platform.leading.is_set():
         platform.lead(False)
+        word.lost()
         try:
             await asyncio.to_thread(leadership.resign)
         except REDIS_AWAY as error:
@@ -51,11 +55,11 @@ class Duties:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._recovery = Recovery(platform.client, platform.max_recoveries)
+        self.recovery = Recovery(platform.client, platform.max_recoveries)
 
     def tick(self) -> None:
         """Give back what dead workers held, and send due tasks to their queues. Raises redis.RedisError; blocks."""
-        self._recovery.tick(time.monotonic())
+        self.recovery.tick(time.monotonic())
         delayed.promote(self._platform.client, self._platform.queues(), time.time())
 
 

@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from windrow.broker.client import connect
+from windrow.broker.leader import Leadership
 from windrow.queues.defaults import default_specs
 from windrow.queues.load import load_specs
 from windrow.records.engine import make_engine
@@ -24,6 +26,7 @@ from windrow.records.recorder import Recorder
 from windrow.server import leading, logs, recording, upkeep
 from windrow.server.api import SERVICE, make_app
 from windrow.server.platform import Platform
+from windrow.server.word import PROBE_SECONDS, Word
 from windrow.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -80,29 +83,36 @@ async def _serve(platform: Platform, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, platform.stop.set)
-    runner = web.AppRunner(make_app(platform), access_log=None, shutdown_timeout=0.5)
+    leadership = Leadership(platform.client, f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}")
+    duties = leading.Duties(platform)
+    word = Word(connect(platform.redis_url, timeout=PROBE_SECONDS, key_prefix=settings.key_prefix), leadership, duties.recovery)
+    app = make_app(platform)
+    app.add_routes(word.routes())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     announced: Path | None = None
     try:
         port = await _listen(runner, settings)
         platform.address = f"{_reachable(settings.host)}:{port}"
+        platform.advertised = settings.advertise or platform.address
         announced = _announce(settings.state_dir, f"http://{platform.address}")
         _log.info("the server listens", url=f"http://{platform.address}")
-        await _work(platform, settings.database_url or "")
+        leader = leading.lead(platform, leadership, duties, word)
+        await _work(platform, leader, settings.database_url or "")
     finally:
         if announced is not None:
             announced.unlink(missing_ok=True)
         await runner.cleanup()
         await platform.engine.dispose()
         platform.client.close()
+        word.close()
 
 
-async def _work(platform: Platform, database_url: str) -> None:
-    token = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+async def _work(platform: Platform, leader: Coroutine[Any, Any, None], database_url: str) -> None:
     recorder = asyncio.create_task(recording.record(platform), name="recorder")
     tasks = [
         recorder,
-        asyncio.create_task(leading.lead(platform, token), name="leader"),
+        asyncio.create_task(leader, name="leader"),
         asyncio.create_task(upkeep.migrate(platform, database_url), name="migration"),
         asyncio.create_task(upkeep.keep(platform), name="upkeep"),
     ]

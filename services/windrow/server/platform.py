@@ -47,7 +47,9 @@ class Platform:
     dropped_entries: int = 0
     """Stream entries that could not be read."""
     address: str = ""
-    """`host:port` that others reach this server at."""
+    """`host:port` that this server listens at."""
+    advertised: str = ""
+    """`host:port` that workers are told to reach it at."""
     _queues: frozenset[str] = frozenset()
     _queues_at: float = float("-inf")
 

@@ -22,6 +22,7 @@ import redis
 from celery.platforms import set_pdeathsig
 
 from windrow.broker.client import Client
+from windrow.broker.fence import FENCED, Fence
 from windrow.broker.lease import LeaseKeeper
 from windrow.worker.board import Board, Overdue
 from windrow.worker.settle import Past, leave, settle
@@ -31,11 +32,18 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1
 RECYCLED = 75
 """The child's exit code when it has run its number of tasks and has drained."""
-DEAD = 70
-"""The exit code of a worker whose lease was lost."""
 QUICK_SECONDS = 5.0
 MOST_QUICK = 5
 """So many children that end by themselves within `QUICK_SECONDS`, one after the other, end the worker."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What a process keeps its worker's lease with."""
+
+    client: Client
+    """A client that waits no longer than a beat's answer may take."""
+    fence: Fence
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,13 @@ class Guard:
     """Runs worker processes one after the other."""
 
     def __init__(
-        self, *, worker: str, queue: str, places: int, max_recoveries: int, client: Client, serve: Callable[[Guarded], int]
-    ) -> None:
+        self, *, worker: str, queue: str, places: int, max_recoveries: int, client: Client, keeping: Keeping,
+        serve: Callable[[Guarded], int],
+    ) -> None:  # fmt: skip
         """`serve` is the worker; it runs in a forked child, so no thread may have been started before `run`."""
         self._worker, self._queue, self._most, self._client, self._serve = worker, queue, max_recoveries, client, serve
         self._board = Board(places)
-        self._lease = LeaseKeeper(client, worker, self._beat, self._declared_dead)
+        self._lease = LeaseKeeper(keeping.client, worker, self._beat, self._declared_dead, keeping.fence)
         self._child = 0
         self._signals: list[int] = []
         self._asked = 0
@@ -97,14 +106,14 @@ class Guard:
     def _ends(self, code: int, late: list[Overdue], generation: int) -> bool:
         if late:
             return False
-        if code in (0, DEAD) or self._asked:
+        if code in (0, FENCED) or self._asked:
             return True
         return not self._board.is_ready and generation == 0
 
     def _end(self, code: int, generation: int) -> int:
         """The last child has ended: give back what it left, if it was told to end and did not do so itself."""
         self._lease.stop()
-        if code in (0, DEAD) or not self._signals:
+        if code in (0, FENCED) or not self._signals:
             return code
         try:
             settle(self._client, self._worker, self._queue, generation, Past.STOPPED, self._board, {}, self._most)
@@ -173,17 +182,17 @@ class Guard:
         return {"busy": said.busy, "taken": said.taken, "done": said.done, "run": said.run}
 
     def _declared_dead(self) -> None:
-        logger.error("the lease was lost; running tasks are ended, because others have started them again")
+        logger.error("the lease was lost; running tasks are ended, because others start them again")
         if self._child:
             os.kill(self._child, signal.SIGKILL)
-        os._exit(DEAD)
+        os._exit(FENCED)
 
 
 def _become_worker(serve: Callable[[Guarded], int], guarded: Guarded) -> NoReturn:
     os.setsid()  # Ctrl-C reaches a terminal's whole group; the guard hands on what it gets
     set_pdeathsig("SIGKILL")
     if os.getppid() != guarded.pid:
-        os._exit(DEAD)
+        os._exit(FENCED)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)

@@ -15,16 +15,22 @@ from prometheus_client import CollectorRegistry
 
 from windrow.authoring.install import install
 from windrow.broker.client import Client, connect
+from windrow.broker.fence import Fence, stand_behind
+from windrow.broker.lease import ANSWER_SECONDS
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
-from windrow.worker.guard import RECYCLED, Guard, Guarded
+from windrow.worker.guard import RECYCLED, Guard, Guarded, Keeping
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.session import Session, worker_id
+from windrow.worker.warden import post
 
 logger = logging.getLogger(__name__)
+
+CALL_SECONDS = 3.0
+"""How long a call off the hot path may take."""
 
 
 class Worker(StockWorker):
@@ -56,26 +62,37 @@ def run(spec: QueueWorker, settings: Settings) -> int:
     if settings.redis_url is None and not app.conf.broker_url:
         raise ValueError("REDIS_URL must say where Redis is, e.g. redis://127.0.0.1:6379/0")
     install(app, settings.redis_url, settings.key_prefix)
-    client = connect(settings.redis_url or app.conf.broker_url, key_prefix=settings.key_prefix)
+
+    def client(timeout: float) -> Client:
+        return connect(settings.redis_url or app.conf.broker_url, timeout=timeout, key_prefix=settings.key_prefix)
+
+    fence = Fence()
+    stand_behind(fence)
+    post(fence)
+    worker = worker_id(derived.queue)
     if derived.pool not in IN_PROCESS:
-        return _serve(app, spec, derived, settings, client, None)
+        keeping = Keeping(client(ANSWER_SECONDS), fence)
+        return _serve(app, spec, derived, settings, client(CALL_SECONDS), worker, keeping)
 
     def serve(guarded: Guarded) -> int:
-        own = connect(settings.redis_url or app.conf.broker_url, key_prefix=settings.key_prefix)
-        return _serve(app, spec, derived, settings, own, guarded)
+        return _serve(app, spec, derived, settings, client(CALL_SECONDS), guarded.worker, guarded)
 
     return Guard(
-        worker=worker_id(derived.queue),
+        worker=worker,
         queue=derived.queue,
         places=derived.concurrency * 2,  # a task that was told to end may go on for a moment beside its successor
         max_recoveries=spec.spec.max_recoveries,
-        client=client,
+        client=client(CALL_SECONDS),
+        keeping=Keeping(client(ANSWER_SECONDS), fence),
         serve=serve,
     ).run()
 
 
-def _serve(app: Any, spec: QueueWorker, derived: Derived, settings: Settings, client: Client, guarded: Guarded | None) -> int:
-    """One worker process, from its start to its end."""
+def _serve(
+    app: Any, spec: QueueWorker, derived: Derived, settings: Settings, client: Client, worker_id: str, kept: Keeping | Guarded
+) -> int:
+    """One worker process, from its start to its end; `kept`: what it keeps its lease with, or its guard, which does."""
+    guarded = kept if isinstance(kept, Guarded) else None
     app.conf.update(derived.celery_settings)
     app.conf.worker_consumer = "windrow.worker.consumer:Consumer"
     app.conf.worker_pool = POOLS[derived.pool]
@@ -96,7 +113,8 @@ def _serve(app: Any, spec: QueueWorker, derived: Derived, settings: Settings, cl
         client=client,
         metrics=metrics,
         address=f"{host}:{port}",
-        guarded=guarded,
+        worker=worker_id,
+        kept=kept,
     )
     worker = Worker.__new__(Worker)
     worker.windrow = session

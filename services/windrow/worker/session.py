@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from windrow import __version__
 from windrow.broker import admin, events
 from windrow.broker.client import Client
+from windrow.broker.fence import FENCED
 from windrow.broker.inflight import Taken
 from windrow.broker.lease import LeaseKeeper
 from windrow.broker.publication import MOST_MESSAGE, accepted
@@ -28,7 +29,7 @@ from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
 from windrow.worker.board import Figures, Overdue
 from windrow.worker.ending import hand_back_all, kill_children, resident_bytes
-from windrow.worker.guard import Guarded
+from windrow.worker.guard import Guarded, Keeping
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.pools.prefork import TaskPool as PreforkPool
 from windrow.worker.report import rejected_event
@@ -73,11 +74,14 @@ class Session:
 
     def __init__(
         self, *, name: str, derived: Derived, max_recoveries: int, client: Client, metrics: WorkerMetrics, address: str | None,
-        guarded: Guarded | None = None,
+        worker: str, kept: Keeping | Guarded,
     ) -> None:  # fmt: skip
-        """`address` is where the metrics are served (`host:port`), None when nowhere; `guarded`: a guard keeps the lease."""
-        self.id = guarded.worker if guarded else worker_id(derived.queue)
-        self.guarded = guarded
+        """`address` is where the metrics are served (`host:port`), None when nowhere.
+
+        `kept` is what this process keeps the worker's lease with, or the guard that does.
+        """
+        self.id = worker
+        guarded = self.guarded = kept if isinstance(kept, Guarded) else None
         self.overdue: dict[int, Overdue] = dict(guarded.overdue) if guarded else {}
         self.queue, self.derived, self.max_recoveries = derived.queue, derived, max_recoveries
         self.client, self.metrics = client, metrics
@@ -97,7 +101,9 @@ class Session:
                 "version": __version__,
             }
         )
-        self.lease = LeaseKeeper(client, self.id, self._beat, self._declared_dead) if guarded is None else None
+        self.lease: LeaseKeeper | None = None
+        if isinstance(kept, Keeping):
+            self.lease = LeaseKeeper(kept.client, self.id, self._beat, self._declared_dead, kept.fence)
         self._starting: dict[int, Reporting] = {}
         self.running: dict[int, Reporting] = {}
         """The attempts that have started, by tag."""
@@ -337,6 +343,6 @@ class Session:
             os._exit(0)
 
     def _declared_dead(self) -> None:
-        logger.error("the lease was lost; running tasks are ended, because others have started them again")
+        logger.error("the lease was lost; running tasks are ended, because others start them again")
         kill_children(self.pool)
-        os._exit(70)
+        os._exit(FENCED)

@@ -1,7 +1,8 @@
 -- The lease: a worker says that it is alive.
--- KEYS: 1 epochs, 2 beats, 3 gone; ARGV: 1 worker, 2 beat
--- Answers 0 when the worker was declared dead, 2 when it is not registered (yet, or any more), else 1.
-if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 2 end
+-- KEYS: 1 epochs, 2 beats, 3 gone, 4 the leading server's address; ARGV: 1 worker, 2 beat
+-- Answers {0 when the worker was declared dead, 2 when it is not registered (yet, or any more), else 1, the address or ''}.
+local server = redis.call('GET', KEYS[4]) or ''
+if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return {0, server} end
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {2, server} end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-return 1
+return {1, server}

@@ -15,6 +15,7 @@ from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, EX_FAILURE, EX_OK, EX_RECYCLE, READY, MaybeEncodingError
 from celery.concurrency import asynpool
 
+from windrow.broker.fence import pass_or_end
 from windrow.worker.pools.pipes import STOP, JobSocket, Outgoing
 
 
@@ -72,6 +73,7 @@ class Child(asynpool.Worker):
     def _run(self, out: Outgoing, number: int, function: Any, args: Any, kwargs: Any) -> BaseException | None:
         """Run one job and hold its result; returns what the job raised to end its process, if it did."""
         leaving = None
+        pass_or_end()
         try:
             result: tuple[bool, Any] = (True, self.prepare_result(function(*args, **kwargs)))
         except BaseException as error:

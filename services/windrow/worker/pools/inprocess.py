@@ -11,6 +11,7 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
 from celery.concurrency.base import BasePool
 
+from windrow.broker.fence import pass_or_end
 from windrow.worker.board import Board
 from windrow.worker.pools.deadlines import Deadlines
 
@@ -76,6 +77,7 @@ class InProcessPool(BasePool):
         timeout: float | None = None, **_: Any,
     ) -> Job:  # fmt: skip
         """Start a job; there is a slot for it, since the worker is given no more tasks than it has slots."""
+        pass_or_end()
         job = Job(target, args, callback, error_callback, accept_callback, timeout_callback, soft_timeout, timeout)
         now = time.monotonic()
         self._jobs.add(job)
