@@ -110,6 +110,9 @@ def purge(client: Client, queue: str) -> int:
         while popped := cast(list[bytes], client.lpop(name, 500)):
             _drop(client, queue, popped)
             dropped += len(popped)
+    while apart := cast(list[bytes], client.lpop(keys.quarantine(queue), 500)):
+        _drop(client, queue, [unstored(value)[2] for value in apart])
+        dropped += len(apart)
     delayed = cast(dict[bytes, bytes], client.hgetall(keys.delayed_messages(queue)))
     for tag, value in delayed.items():
         header = _header(unstored(value)[2])

@@ -19,7 +19,7 @@ from kombu.utils.json import object_hook
 
 from windrow.broker.inflight import Taken
 from windrow.broker.keys import Keys
-from windrow.broker.publication import MOST_MESSAGE, publication
+from windrow.broker.publication import MOST_MESSAGE, names_of, publication
 from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
 
@@ -86,6 +86,7 @@ class Channel(stock.Channel):
                 return
             try:
                 raw = _decode(taken.message.decode())
+                taken.names = names_of(raw["properties"])
                 raw["properties"]["delivery_tag"] = taken.tag
                 message = self.Message(raw, channel=self)
             except Exception as error:  # whatever a stranger has put into the queue
@@ -116,7 +117,7 @@ class Channel(stock.Channel):
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
         """Acknowledge; with a taker this ends the message's stay without an event."""
         if self.taker is not None and isinstance(delivery_tag, int):
-            self.taker.say("F", delivery_tag, "", "")
+            self.taker.say("F", delivery_tag, "", "", "")
         else:
             super().basic_ack(delivery_tag, multiple)
 
@@ -126,7 +127,7 @@ class Channel(stock.Channel):
             if requeue:
                 self.taker.say("G", delivery_tag, "")
             else:
-                self.taker.say("F", delivery_tag, "", "")
+                self.taker.say("F", delivery_tag, "", "", "")
         else:
             super().basic_reject(delivery_tag, requeue)
 
