@@ -36,6 +36,8 @@ class Taken:
     message: bytes
     delivered_at: float | None = None
     """When the pool got it, monotonic seconds; None while it waits."""
+    goes_on: bool = False
+    """Whether something follows its end: a next step, a callback, a chord."""
     names: str = ""
     """Its delivery tag and its task id, as the script `sync` takes them; '' when it must look them up."""
 
@@ -60,8 +62,9 @@ class InFlight:
 
     leaving: dict[int, Taken] = field(default_factory=dict)
     """Messages that an operation which was not answered yet takes out."""
-    recent: deque[tuple[float, list[Operation]]] = field(default_factory=deque)
-    """What was answered within `RECENT_SECONDS`: Redis may lose that much when it dies."""
+    recent: deque[tuple[float, Operation]] = field(default_factory=deque)
+    """Finals that were told within `RECENT_SECONDS`: Redis may lose that much when it dies. Not of what something follows: it
+    may have been lost with them, so that the body must run again."""
 
     deep: bool = False
     """Whether the pool itself takes short calls ahead, and hands back those that it has not started."""
@@ -155,8 +158,9 @@ class InFlight:
         if self.unanswered:
             for operation in self.unanswered:
                 if operation[0] in TAKES_OUT:
-                    self.leaving.pop(int(operation[1]), None)
-            self.recent.append((now, self.unanswered))
+                    taken = self.leaving.pop(int(operation[1]), None)
+                    if operation[0] == "F" and operation[3] and taken is not None and not taken.goes_on:
+                        self.recent.append((now, operation))
             self.unanswered = []
         while self.recent and self.recent[0][0] < now - RECENT_SECONDS:
             self.recent.popleft()
@@ -168,14 +172,9 @@ class InFlight:
             (tag, stored(taken.step, taken.queue, taken.message)) for tag, taken in sorted(mine.items()) if tag not in inflight
         ]
 
-    def say_again(self, inflight: dict[int, bytes]) -> None:
-        """Redis has lost its last moments: what was taken out in them and is there again is taken out again."""
-        again = [
-            operation
-            for _, batch in self.recent
-            for operation in batch
-            if operation[0] in TAKES_OUT and int(operation[1]) in inflight and int(operation[1]) not in self.messages
-        ]
+    def say_again(self) -> None:
+        """Redis has lost its last moments: the finals that were told in them are told again."""
+        again: list[Operation] = [("X", *operation[1:]) for _, operation in self.recent]
         self.recent.clear()
         self.outbox = again + self.outbox
 
@@ -188,7 +187,7 @@ class InFlight:
         pending = [op for op in self.unanswered if op[0] not in TAKES_OUT or int(op[1]) in inflight]
         self.outbox = pending + self.outbox
         self.unanswered = []
-        leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT}
+        leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT or op[0] == "X"}
         adopted = []
         for tag in sorted(inflight):
             self.next_tag = max(self.next_tag, tag + 1)

@@ -424,7 +424,7 @@ class Taker:
             raise Gone
         held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
         if answer[0] == LOST_DATA and known:
-            self.inflight.say_again(held)
+            self.inflight.say_again()
             lost = self.inflight.unknown_to(held)
             names = [keys.epochs, inflight, keys.held, keys.spent, keys.spent_before, keys.settling]
             values = [part for one in lost for part in one]

@@ -32,6 +32,9 @@ _PUBLISH = load("publish")
 _decode = json.JSONDecoder(object_hook=object_hook).decode
 """What kombu's `loads` does, with one decoder for all messages."""
 
+NOTHING_FOLLOWS = b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+"""How the body of a call ends that is part of no canvas."""
+
 Rejecter = Callable[[Taken, str], None]
 
 
@@ -94,6 +97,7 @@ class Channel(stock.Channel):
                     raise
                 self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
                 return
+            taken.goes_on = isinstance(message.body, bytes) and not message.body.endswith(NOTHING_FOLLOWS)
             message.taken = taken
             callback(message)
 

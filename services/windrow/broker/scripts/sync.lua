@@ -8,6 +8,7 @@
 --       after the letter how many slots are free: no more is taken while others are idle,
 --       then operations, each a letter and its fields:
 --       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id, or ''
+--       X tag event id names  finished before Redis lost data: the same, wherever its message is now
 --       P tag due tag2 event  parked until due, under the name tag2
 --       G tag event           given back to the tail of its list
 --       K tag id max back lost  its process died: given back and counted, or lost past max; both events lack their last brace
@@ -77,6 +78,14 @@ while ARGV[i] do
       if execution then
         events[#events + 1] = '{"k":"refused","id":"' .. execution .. '","what":"finish","of":' .. ARGV[i + 2] .. '}'
       end
+    end
+    i = i + 5
+  elseif op == 'X' then
+    local delivery = string.match(ARGV[i + 4], '^[^\n]+')
+    if delivery and redis.call('SISMEMBER', KEYS[19], delivery) + redis.call('SISMEMBER', KEYS[20], delivery) == 0 then
+      if redis.call('HEXISTS', KEYS[2], tag) == 1 then out(tag) end
+      spent[#spent + 1] = delivery
+      events[#events + 1] = ARGV[i + 2]
     end
     i = i + 5
   elseif op == 'E' then
