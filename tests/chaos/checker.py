@@ -1,9 +1,9 @@
 """The judge: works from a run's log alone, and does no I/O.
 
 An execution is known to the log by its task id (the producer's word), its execution id (Redis' MONITOR and PostgreSQL) and
-the lines of its bodies. Where a figure could be read two ways, the stricter one is taken, but for three: a process seen dead at first
-sight died at its last line; a step and its retry are two steps, since Celery publishes the retry before the body unwinds; two
-attempts count as overlapping from 5 ms on, the precision with which deaths are seen.
+the lines of its bodies. Where a figure could be read two ways, the stricter one is taken, but for three: a process seen dead
+at first sight died at its last line; a step and its retry are two steps, since Celery publishes the retry before the body
+unwinds; two attempts count as overlapping from 5 ms on, the precision with which deaths are seen.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Verdict:
     """The figures of one run, and what they were counted from."""
 
     accepted: int = 0
+    """Calls that were accepted; of a canvas, each of its steps."""
     missing: int = 0
     finished_twice: int = 0
     overlapping: int = 0
@@ -51,9 +52,15 @@ class Verdict:
     interrupted: int = 0
     refused: int = 0
     recover_s: float = 0.0
+    wrong: int = 0
+    """Executions whose final is another than the task's nature asks for."""
+    overlap_s: float = 0.0
     early: int = 0
+    early_s: float = 0.0
     late_s: float = 0.0
     missing_durable: int = 0
+    stuck: int = 0
+    """Of the missing: those on record."""
     lost_tail: int = 0
     """Plain executions accepted in what Redis lost: so many may be missing."""
     unsent: int = 0
@@ -93,11 +100,12 @@ def check(log: Log) -> Verdict:
     overlaps = [each for group in by_step.values() for each in _overlaps(group, log)]
     repeated = {key: ended - 1 for key, group in by_step.items() if (ended := sum(run.how == "end" for run in group)) > 1}
     interrupted = [run for run in runs if _interrupted(run, log)]
-    early, late = _dues(runs)
+    early, early_s, late = _dues(runs)
+    wrong = _wrong(finals, task_of, log)
     states = Counter(state for told in finals.values() for state in told)
     accepted = [call for call in log.calls if call.accepted]
     return Verdict(
-        accepted=len(accepted),
+        accepted=sum(max(1, len(call.expects)) for call in accepted),
         missing=len(missing),
         finished_twice=len(twice),
         overlapping=len(overlaps),
@@ -105,9 +113,13 @@ def check(log: Log) -> Verdict:
         interrupted=len(interrupted),
         refused=sum(told.kind == "refused" for told in log.told),
         recover_s=round(_recovery(by_step.values(), log), 3),
+        wrong=len(wrong),
+        overlap_s=round(max((seconds for seconds, _ in overlaps), default=0.0), 3),
         early=len(early),
+        early_s=round(early_s, 3),
         late_s=round(late, 3),
         missing_durable=len(durable),
+        stuck=sum(state not in FINALS for _, state in (log.recorded or {}).values()),
         lost_tail=sum(not call.durable and _in_lost_tail(call.at, log) for call in accepted),
         unsent=sum(run.how == "end" and 0 <= log.kills.get(run.pid, 0) - run.end <= UNSENT_SECONDS for run in runs),
         states=dict(states),
@@ -116,9 +128,10 @@ def check(log: Log) -> Verdict:
             for name, found in {
                 "missing": missing,
                 "finished_twice": twice,
-                "overlapping": overlaps,
+                "overlapping": [said for _, said in overlaps],
                 "repeated": [f"{task} {step}" for task, step in repeated],
                 "interrupted": [f"{run.task} {run.step} pid {run.pid} {run.how} {run.extra}" for run in interrupted],
+                "wrong": wrong,
                 "early": early,
             }.items()
             if found
@@ -127,13 +140,13 @@ def check(log: Log) -> Verdict:
 
 
 def _finals(log: Log) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The finals told of each execution, and the task id of each."""
+    """The finals told of each execution (but for those that Redis lost again), and the task id of each."""
     finals: dict[str, list[str]] = defaultdict(list)
     task_of: dict[str, str] = {}
     for told in log.told:
         if told.task is not None:
             task_of.setdefault(told.execution, told.task)
-        if told.state in FINALS:
+        if told.state in FINALS and not _in_lost_tail(told.at, log):
             finals[told.execution].append(told.state or "")
     for execution, (task, _) in (log.recorded or {}).items():
         task_of.setdefault(execution, task)
@@ -175,7 +188,18 @@ def _finished_twice(log: Log, finals: Mapping[str, list[str]], task_of: Mapping[
     return found + [f"step {label} as {sorted(tasks)}" for label, tasks in by_label.items() if len(tasks) > 1]
 
 
-def _overlaps(group: list[Attempt], log: Log) -> Iterable[str]:
+def _wrong(finals: Mapping[str, list[str]], task_of: Mapping[str, str], log: Log) -> list[str]:
+    """Executions that ended otherwise than their task must."""
+    names = {line.task: line.step.split("/", 1)[0] for line in log.lines}
+    found = []
+    for execution, states in finals.items():
+        name = names.get(task_of.get(execution, ""), "?")
+        if states[0] != log.expected.get(name, "success"):
+            found.append(f"{task_of.get(execution, execution)} {name} ended {states[0]}")
+    return found
+
+
+def _overlaps(group: list[Attempt], log: Log) -> Iterable[tuple[float, str]]:
     """Attempts of one step that ran at the same moment; the time in which the harness held a process frozen is no running."""
     for number, later in enumerate(group):
         for earlier in group[:number]:
@@ -183,7 +207,7 @@ def _overlaps(group: list[Attempt], log: Log) -> Iterable[str]:
             shared = until - later.start - _frozen(earlier.pid, later.start, until, log)
             if shared > PRECISION:
                 pids = f"pid {earlier.pid} and pid {later.pid}"
-                yield f"{later.task} {later.step}: {pids} for {shared:.3f} s from {later.start:.3f}"
+                yield shared, f"{later.task} {later.step}: {pids} for {shared:.3f} s from {later.start:.3f}"
 
 
 def _frozen(pid: int, start: float, end: float, log: Log) -> float:
@@ -192,7 +216,7 @@ def _frozen(pid: int, start: float, end: float, log: Log) -> float:
 
 def _interrupted(run: Attempt, log: Log) -> bool:
     """Whether Windrow ended it: not the task, its limits, or the harness."""
-    if run.step.split("/", 1)[0] in log.own_ends or run.how == "end":
+    if run.step.split("/", 1)[0] in log.expected or run.how == "end":
         return False
     if _killed(run, log):
         return False
@@ -203,16 +227,16 @@ def _killed(run: Attempt, log: Log) -> bool:
     return run.pid in log.kills and run.end >= log.kills[run.pid] - PRECISION
 
 
-def _dues(runs: Iterable[Attempt]) -> tuple[list[str], float]:
-    """Who started before its due time, and how late the latest was."""
-    early, late = [], 0.0
+def _dues(runs: Iterable[Attempt]) -> tuple[list[str], float, float]:
+    """Who started before its due time, how early the earliest, and how late the latest was."""
+    early, soonest, late = [], 0.0, 0.0
     for run in runs:
         if run.due and run.due != "-":
             behind = run.start - float(run.due)
-            late = max(late, behind)
+            late, soonest = max(late, behind), max(soonest, -behind)
             if behind < -0.001:
                 early.append(f"{run.task} {-behind:.3f} s early")
-    return early, late
+    return early, soonest, late
 
 
 def _recovery(groups: Iterable[list[Attempt]], log: Log) -> float:
@@ -232,4 +256,4 @@ def _recovery(groups: Iterable[list[Attempt]], log: Log) -> float:
 
 
 def _in_lost_tail(at: float, log: Log) -> bool:
-    return log.lost_from is not None and log.lost_from <= at <= (log.lost_to or log.end)
+    return any(since <= at <= to for since, to in log.lost)

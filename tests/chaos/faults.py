@@ -25,7 +25,7 @@ def under_load(stage: Stage) -> None:
     stage.until(lambda: stage.watch.starts > before, 60, "a task starts")
 
 
-def _next(stage: Stage, row: Row) -> Worker:
+def pick(stage: Stage) -> Worker:
     """A random worker that is ready, when all are."""
     for worker in stage.alive():
         stage.until(partial(stage.ready, worker), 90, "a worker is ready again")
@@ -36,7 +36,7 @@ def kill_children(stage: Stage, row: Row) -> None:
     """kill -9 of a pool child, at a random moment."""
     for _ in range(row.blows):
         time.sleep(stage.dice.uniform(0.1, 1.0))
-        children = stage.until(lambda: _next(stage, row).tree()[1:], 10, "a worker has children")
+        children = stage.until(lambda: pick(stage).tree()[1:], 10, "a worker has children")
         stage.kill([stage.dice.choice(children)])
 
 
@@ -44,7 +44,7 @@ def kill_workers(stage: Stage, row: Row) -> None:
     """kill -9 of a worker's main process, at a random moment; another is started."""
     for _ in range(row.blows):
         time.sleep(stage.dice.uniform(0.1, 1.5))
-        victim = _next(stage, row)
+        victim = pick(stage)
         stage.kill([victim.process.pid])
         stage.worker(victim.kind, wait=False)
 
@@ -53,7 +53,7 @@ def kill_trees(stage: Stage, row: Row) -> None:
     """kill -9 of all processes of a worker at once, as a container's memory limit does on cgroup v2."""
     for _ in range(row.blows):
         time.sleep(stage.dice.uniform(0.1, 1.5))
-        victim = _next(stage, row)
+        victim = pick(stage)
         stage.kill(victim.tree())
         stage.worker(victim.kind, wait=False)
 
@@ -62,7 +62,7 @@ def kill_when(stage: Stage, row: Row, sees: Seen, before: bool | None = None) ->
     """kill -9 of a worker's main process as soon as `sees` goes by on its way to or from Redis; `before` None: either way."""
     for _ in range(row.blows):
         time.sleep(stage.dice.uniform(0.1, 1.0))
-        victim = _next(stage, row)
+        victim = pick(stage)
         tree = victim.tree()
 
         def strike(pid: int = victim.process.pid, tree: list[int] = tree) -> None:
@@ -74,3 +74,8 @@ def kill_when(stage: Stage, row: Row, sees: Seen, before: bool | None = None) ->
         victim.proxy.catch(trap)
         stage.until(trap.sprung.is_set, 60, "what the fault waits for goes by")
         stage.worker(victim.kind, wait=False)
+
+
+def wait_for_all(stage: Stage, row: Row) -> None:
+    """No harm but what the tasks do themselves."""
+    stage.struck += 1

@@ -28,8 +28,8 @@ class Load:
     rate: float = 60.0
     seconds: tuple[float, ...] = (0.0, 0.0, 0.01, 0.05, 0.2)
     """How long a body takes: one of these, by the dice."""
-    rare: str = ""
-    """A task that is mixed in, `every` so many calls."""
+    rare: tuple[str, ...] = ()
+    """Tasks that are mixed in by turns, `every` so many calls."""
     every: int = 100
     long: tuple[float, ...] = ()
     """The first calls are of this length, one after another."""
@@ -66,7 +66,8 @@ def jobs(plan: dict[str, Any], app: Any, dice: random.Random) -> Iterator[Job]:
         if number <= len(plan["long"]):
             seconds = plan["long"][number - 1]
         if plan["rare"] and number % plan["every"] == plan["every"] // 2:
-            yield Job(lambda: tasks[at + plan["rare"]].apply_async(queue=QUEUE))
+            rare = tasks[at + plan["rare"][number // plan["every"] % len(plan["rare"])]]
+            yield Job(lambda rare=rare: rare.apply_async(queue=QUEUE))
         elif kind in ("work", "awork"):
             durable = plan["durable"] and number % 2 == 0
             options = {"durable": True} if durable else {}
@@ -144,8 +145,9 @@ def run(plan: dict[str, Any]) -> None:
     gap = 1 / plan["rate"] if plan["rate"] else 0.0
     due = time.monotonic()
     with Path(plan["calls"]).open("a", encoding="utf-8", buffering=1) as out:
-        for number, job in enumerate(jobs(plan, app, random.Random(plan["seed"]))):
-            if number >= plan["count"] * MOST or (number >= plan["count"] and until.exists()):
+        accepted = 0
+        for job in jobs(plan, app, random.Random(plan["seed"])):
+            if accepted >= plan["count"] * MOST or (accepted >= plan["count"] and until.exists()):
                 return
             durable = "d" if job.durable else "p"
             try:
@@ -154,6 +156,7 @@ def run(plan: dict[str, Any]) -> None:
                 reason = f"{type(error).__name__}: {error}".replace("\n", " ").replace("\t", " ")
                 out.write(f"{time.monotonic():.6f}\trefused\t-\t{job.label}\t{durable}\t\t{reason[:300]}\n")
             else:
+                accepted += 1
                 expects = ",".join(job.expects)
                 out.write(f"{time.monotonic():.6f}\taccepted\t{result.id}\t{job.label}\t{durable}\t{expects}\t\n")
             due = max(due + gap, time.monotonic() - 1.0)

@@ -78,12 +78,10 @@ class Log:
     frozen: Sequence[tuple[int, float, float]] = ()
     """Processes that the harness held with SIGSTOP: pid, from, to."""
     outages: Sequence[Outage] = ()
-    own_ends: frozenset[str] = frozenset()
-    """Names of tasks that end their process, or are ended by their limits."""
-    lost_from: float | None = None
-    """Redis lost what it was told from this moment on; None when it lost nothing."""
-    lost_to: float | None = None
-    """To this one: when it was killed."""
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """The final of tasks that end their process, or are ended by their limits, by name; all others succeed."""
+    lost: Sequence[tuple[float, float]] = ()
+    """Redis lost what it was told between these moments."""
     end: float = 0.0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.chaos.checker import Verdict, check
 from tests.chaos.faults import under_load
-from tests.chaos.rows import Row, misses
+from tests.chaos.row import Row, misses
 from tests.chaos.stage import Stage
 
 
@@ -23,9 +23,9 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
     if os.geteuid() == 0:
         folder.chmod(0o711)
     began = time.monotonic()
-    blows, verdict, why = 0, Verdict(), []
+    blows, kills, verdict, why = 0, 0, Verdict(), []
     try:
-        with Stage(folder, system, seed, servers=row.servers, env=row.env) as stage:
+        with Stage(folder, system, seed, servers=row.servers, clock_of=row.clock_of) as stage:
             for kind in row.kinds:
                 stage.worker(kind, wait=False)
             for worker in stage.workers:
@@ -36,8 +36,8 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
             stage.end_load(row.load.count / (row.load.rate or 200) + 120)
             settled = stage.settle(row.settle_s)
             stage.stop_all()
-            blows = stage.struck
-            verdict = check(stage.log(row.own_ends))
+            blows, kills = stage.struck, stage.killed
+            verdict = check(stage.log(row.expected))
             why = misses(verdict, row, blows)
             if not settled and not why:
                 why = [f"all must have a final within {row.settle_s:g} s of the last call, and it took longer"]
@@ -54,6 +54,7 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
         "system": system,
         "tasks": row.load.count,
         "blows": blows,
+        "kills": kills,
         **asdict(verdict),
         "met": not why,
         "why": why,

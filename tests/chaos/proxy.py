@@ -97,6 +97,7 @@ class Proxy:
             await self._listen()
         self.mode = mode
         for link in list(self.links):
+            link.choose()
             link.apply()
 
     def catch(self, trap: Trap | None) -> None:
@@ -126,16 +127,22 @@ class _Side(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self._proxy.links.add(self)
         if self._client is None:
-            select = self._proxy.selects
-            self.chosen = select is None or select(transport.get_extra_info("peername")[1])
+            self.choose()
             self.apply()
         else:
-            self.chosen = self._client.chosen
+            self.choose()
             self._client.other = self
             for data in self._client._early:
                 self.write(data)
             self._client._early = []
             self.apply()
+
+    def choose(self) -> None:
+        """Find out whether a cut is for this link."""
+        select = self._proxy.selects
+        side = self._client or self
+        if self._proxy.mode == CUT and side.transport is not None:
+            self.chosen = select is None or select(side.transport.get_extra_info("peername")[1])
 
     def apply(self) -> None:
         """Do what the proxy's mode says."""

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +18,33 @@ import psutil
 import redis
 
 from tests.chaos import records
-from tests.chaos.load import QUEUE, Load
+from tests.chaos.load import Load
 from tests.chaos.log import Log, Outage, read_calls, read_lines
 from tests.chaos.monitor import Monitor, results, told
+from tests.chaos.processes import ROOT, Kind, Worker, celery_command, free_port, windrow_command
 from tests.chaos.proxy import Loop, Proxy
 from tests.chaos.watch import Watch
 from windrow.local.servers import EmbeddedPostgres, EmbeddedRedis
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-SPEC = """\
-apiVersion: windrow.dev/v1alpha1
-kind: QueueWorker
-metadata: {{name: {name}}}
-spec:
-  queue: {queue}
-  app: tests.chaos.tasks:app
-  pool: {pool}
-  concurrency: {slots}
-  timeLimits: {{soft: 4m, hard: 5m}}
-{more}"""
 _FAST = {"max_connections": "60", "shared_buffers": "32MB"}
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of worker: its pool, its slots, and lines added to its spec."""
-
-    pool: str = "prefork"
-    slots: int = 2
-    more: str = ""
-
-
-@dataclass(eq=False)
-class Worker:
-    """One worker process tree behind a proxy of its own."""
-
-    process: subprocess.Popen[bytes]
-    proxy: Proxy
-    kind: Kind
-    started: float = field(default_factory=time.monotonic)
-
-    def tree(self) -> list[int]:
-        """Its processes, the main one first; empty when it is gone."""
-        try:
-            root = psutil.Process(self.process.pid)
-            return [root.pid, *(child.pid for child in root.children(recursive=True))]
-        except psutil.NoSuchProcess:
-            return []
 
 
 class Stage:
     """One row's processes. Everything that is done to them is written down here; nothing of it is asked from them."""
 
-    def __init__(self, folder: Path, system: str, seed: int, *, servers: int = 1, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, system: str, seed: int, *, servers: int = 1, clock_of: str = "") -> None:
         self.folder, self.system, self.dice, self.seed = folder, system, random.Random(seed), seed
-        self.env = dict(env or {})
+        self.clock_of = clock_of
         self.workers: list[Worker] = []
         self.servers: list[subprocess.Popen[bytes]] = []
         self.kills: dict[int, float] = {}
         self.struck = 0
         """How many blows were dealt."""
+        self.killed = 0
+        """How many of them were SIGKILLs."""
         self.frozen: list[tuple[int, float, float]] = []
         self.outages: list[Outage] = []
-        self.lost: tuple[float, float] | None = None
+        self.lost: list[tuple[float, float]] = []
         self.clock = time.time() - time.monotonic()
         self._exits = ExitStack()
         self._proxies: list[Proxy] = []
@@ -115,7 +78,8 @@ class Stage:
         self.loop = Loop()
         self._exits.callback(self.loop.stop)
         self.main_proxy = self.proxy()
-        self.server_proxy: Proxy | None = None
+        self.server_proxies: list[Proxy] = []
+        """The ways to the servers, for workers."""
         self.watch = Watch(self.folder / "evidence")
         self._exits.callback(self.watch.stop)
         self._exits.callback(self._end_processes)
@@ -162,12 +126,17 @@ class Stage:
             "CHAOS_EVIDENCE": str(self.folder / "evidence"),
             "CHAOS_SYSTEM": self.system,
             "PYTHONPATH": str(ROOT),
-            **self.env,
             **(extra or {}),
         }
         if self.windrow:
             found["DATABASE_URL"] = self.postgres.url
         return found
+
+    def _clock(self, of: str) -> dict[str, str]:
+        """What gives a process a wall clock that can be stepped, if it is to have one."""
+        if of != self.clock_of:
+            return {}
+        return {"PYTHONPATH": f"{ROOT / 'tests/chaos/shim'}{os.pathsep}{ROOT}", "CHAOS_CLOCK": str(self.folder / "clock")}
 
     def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -176,9 +145,17 @@ class Stage:
             )
 
     def server(self, extra: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start another server."""
-        process = self._run("server", ["-m", "windrow.server"], self._environment(self.main_proxy, extra))
+        """Start another server; workers are told the address of a proxy before it."""
+        port = free_port()
+        proxy = Proxy(self.loop, port)
+        address = {"WINDROW_PORT": str(port), "WINDROW_ADVERTISE": f"127.0.0.1:{proxy.port}"}
+        process = self._run(
+            "server",
+            ["-m", "windrow.server"],
+            self._environment(self.main_proxy, {**address, **self._clock("server"), **(extra or {})}),
+        )
         self.servers.append(process)
+        self.server_proxies.append(proxy)
         return process
 
     def worker(
@@ -186,29 +163,11 @@ class Stage:
     ) -> Worker:
         """Start another worker; with `wait`, return when it takes tasks. `entry` replaces `-m windrow.cli`."""
         proxy = self.proxy()
-        if self.windrow:
-            name = f"{kind.pool}-{kind.slots}"
-            spec = self.folder / f"{name}.yaml"
-            more = "".join(f"  {line}\n" for line in kind.more.splitlines())
-            spec.write_text(SPEC.format(name=name, queue=QUEUE, pool=kind.pool, slots=kind.slots, more=more), encoding="utf-8")
-            command = [*(entry or ("-m", "windrow.cli")), "worker", name, "-f", str(spec)]
-        else:
-            pool = "prefork" if kind.pool == "prefork" else "threads"
-            flags = [
-                "-Q",
-                QUEUE,
-                "-c",
-                str(kind.slots),
-                "-P",
-                pool,
-                "-l",
-                "INFO",
-                "-Ofair",
-                "--without-mingle",
-                "--without-gossip",
-            ]
-            command = ["-m", "celery", "-A", "tests.chaos.tasks:app", "worker", *flags, "-n", f"w{proxy.port}@%h"]
-        worker = Worker(self._run("workers", command, self._environment(proxy, extra)), proxy, kind)
+        mark = f"w{proxy.port}@%h"
+        command = windrow_command(kind, self.folder, entry) if self.windrow else celery_command(kind, mark)
+        worker = Worker(
+            self._run("workers", command, self._environment(proxy, {**self._clock("worker"), **(extra or {})})), proxy, kind
+        )
         self.workers.append(worker)
         if wait:
             self.until(lambda: self.ready(worker), 60, "a worker takes tasks")
@@ -236,11 +195,6 @@ class Stage:
         where = {"until": str(self.folder / "until"), "calls": str(self.folder / "calls"), "seed": self.seed}
         plan.write_text(json.dumps(load.plan(**where)), encoding="utf-8")
         self._load = self._run("load", ["-m", "tests.chaos.load", str(plan)], self._environment(self.main_proxy))
-
-    def published(self) -> int:
-        """How many calls the producer has made."""
-        path = self.folder / "calls"
-        return path.read_bytes().count(b"\n") if path.exists() else 0
 
     def end_load(self, timeout: float) -> None:
         """Let the producer end once it has made all its calls."""
@@ -299,6 +253,7 @@ class Stage:
     def doom(self, pids: Sequence[int] | set[int]) -> None:
         """What dies of these from now on, dies by the harness's hand."""
         self.struck += 1
+        self.killed += 1
         for pid in pids:
             self.kills.setdefault(pid, time.monotonic())
             self.watch.see(pid, time.monotonic())
@@ -313,13 +268,12 @@ class Stage:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
 
-    def log(self, own_ends: frozenset[str]) -> Log:
+    def log(self, expected: Mapping[str, str]) -> Log:
         """The log of the run; call it when all has ended."""
         end = time.monotonic()
         self.watch.stop()
         self.monitor.close()
         source = told if self.windrow else results
-        lost_from, lost_to = self.lost or (None, None)
         return Log(
             calls=read_calls(self.folder / "calls"),
             lines=read_lines(self.folder / "evidence"),
@@ -329,8 +283,7 @@ class Stage:
             kills=dict(self.kills),
             frozen=list(self.frozen),
             outages=list(self.outages),
-            own_ends=own_ends,
-            lost_from=lost_from,
-            lost_to=lost_to,
+            expected=expected,
+            lost=list(self.lost),
             end=end,
         )

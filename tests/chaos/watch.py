@@ -26,6 +26,8 @@ class Watch:
         """How many bodies have started so far."""
         self.ends = 0
         """How many have ended so far."""
+        self.running: set[int] = set()
+        """Processes whose last line is a start."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -58,6 +60,10 @@ class Watch:
                     at, pid, what = line.split(b" ", 3)[:3]
                     self.starts += what == b"start"
                     self.ends += what == b"end"
+                    if what == b"start":
+                        self.running.add(int(pid))
+                    else:
+                        self.running.discard(int(pid))
                     self.see(int(pid), float(at))
 
     def stop(self) -> None:
