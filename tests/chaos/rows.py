@@ -16,9 +16,11 @@ ONCE: Mapping[str, Limit] = {"repeated": 0}
 NO_RECORDS = "bare Celery keeps no records"
 
 _SHORT_TASKS = Load()
-_BUSY = Load(rate=15, seconds=(0.05, 0.05, 0.1, 0.1, 0.2, 2.0))
+_BUSY = Load(rate=12, seconds=(0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 12.0))
+"""With bodies that are longer than a lease."""
 _CANVAS = Load("canvas", count=320, rate=12, seconds=(0.0, 0.02, 0.1))
 _FOURS = (Kind(slots=4), Kind(slots=4), Kind(slots=4))
+_EIGHTS = (Kind(slots=8), Kind(slots=8), Kind(slots=8))
 _MIXED = (Kind(slots=4), Kind(slots=4), Kind("asyncio", 40))
 
 
@@ -70,7 +72,7 @@ def _stops() -> list[Row]:
             partial(stops.freeze, seconds=60, whole=False),
             fence,
             _BUSY,
-            _FOURS,
+            _EIGHTS,
             1,
             {"interrupted": a_slot_each, "repeated": a_slot_each},
             weight=0.5,
@@ -81,7 +83,7 @@ def _stops() -> list[Row]:
             partial(stops.freeze, seconds=60, whole=True),
             fence,
             _BUSY,
-            _FOURS,
+            _EIGHTS,
             1,
             frozen,
             weight=0.5,
@@ -129,7 +131,7 @@ def _redis() -> list[Row]:
             partial(outages.cut_one, seconds=60, server_too=True),
             "its deadline passes without anybody's word: it kills its children before others start again",
             _BUSY,
-            _FOURS,
+            _EIGHTS,
             1,
             one,
             weight=0.5,
