@@ -52,6 +52,9 @@ class Verdict:
     interrupted: int = 0
     refused: int = 0
     recover_s: float = 0.0
+    """From a death until the message is back in its queue, or from an outage's end until anything starts."""
+    next_s: float = 0.0
+    """From a death until the next attempt starts."""
     wrong: int = 0
     """Executions whose final is another than the task's nature asks for."""
     overlap_s: float = 0.0
@@ -101,6 +104,7 @@ def check(log: Log) -> Verdict:
     repeated = {key: ended - 1 for key, group in by_step.items() if (ended := sum(run.how == "end" for run in group)) > 1}
     interrupted = [run for run in runs if _interrupted(run, log)]
     early, early_s, late = _dues(runs)
+    recovered, started = _recovery(by_step.values(), log)
     wrong = _wrong(finals, task_of, log)
     states = Counter(state for told in finals.values() for state in told)
     accepted = [call for call in log.calls if call.accepted]
@@ -112,7 +116,8 @@ def check(log: Log) -> Verdict:
         repeated=sum(repeated.values()),
         interrupted=len(interrupted),
         refused=sum(told.kind == "refused" for told in log.told),
-        recover_s=round(_recovery(by_step.values(), log), 3),
+        recover_s=round(recovered, 3),
+        next_s=round(started, 3),
         wrong=len(wrong),
         overlap_s=round(max((seconds for seconds, _ in overlaps), default=0.0), 3),
         early=len(early),
@@ -239,20 +244,29 @@ def _dues(runs: Iterable[Attempt]) -> tuple[list[str], float, float]:
     return early, soonest, late
 
 
-def _recovery(groups: Iterable[list[Attempt]], log: Log) -> float:
-    """The longest time from a killed attempt's death to its next start, or from an outage's end to the next start at all."""
-    longest = 0.0
+def _recovery(groups: Iterable[list[Attempt]], log: Log) -> tuple[float, float]:
+    """The longest times from a killed attempt's death until its message was back in the queue, and until its next start.
+
+    The first counts an outage's end until the next start of anything as well.
+    """
+    backs: dict[str, list[float]] = defaultdict(list)
+    for told in log.told:
+        if told.kind == "back" and told.task is not None:
+            backs[told.task].append(told.at)
+    recovered, started = 0.0, 0.0
     starts = []
     for group in groups:
         starts += [run.start for run in group]
         for run, following in itertools.pairwise(group):
             if run.how == "death" and _killed(run, log):
-                longest = max(longest, following.start - run.end)
+                back = min((at for at in backs[run.task] if at >= run.end - PRECISION), default=following.start)
+                recovered = max(recovered, min(back, following.start) - run.end)
+                started = max(started, following.start - run.end)
     for outage in log.outages:
         after = [start for start in starts if start >= outage.end]
         if after:
-            longest = max(longest, min(after) - outage.end)
-    return longest
+            recovered = max(recovered, min(after) - outage.end)
+    return recovered, started
 
 
 def _in_lost_tail(at: float, log: Log) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.chaos.log import FINALS, Told
 
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+_TASK = re.compile(rb'\\"task\\": ?\\"[^"]*\\", ?\\"id\\": ?\\"([^"\\]+)\\"')
 _RESULT = b"celery-task-meta-"
 _CELERY = {"SUCCESS": "success", "FAILURE": "failed", "REVOKED": "cancelled"}
 
@@ -70,15 +71,31 @@ def told(path: Path, clock: float, stream: str = "windrow:events") -> Iterator[T
     """The events that were appended to the stream, in order; `clock` is wall time less monotonic time."""
     name = b'"' + stream.encode() + b'"'
     for line in _lines(path):
+        if (put := _back(line, clock)) is not None:
+            yield put
+            continue
         if name not in line or b"XADD" not in line[:80].upper():
             continue
         found = words(line)
         if len(found) < 5 or found[0].upper() != b"XADD":
             continue
         pairs = dict(zip(found[3::2], found[4::2], strict=False))
-        at = float(line.split(b" ", 1)[0].lstrip(b"+")) - clock
+        at = _at(line, clock)
         with suppress(ValueError):  # a stranger's entry is no event
             yield from _events(at, json.loads(pairs.get(b"e", b"[]")))
+
+
+def _back(line: bytes, clock: float) -> Told | None:
+    """A message that was put (back) into a list."""
+    command = line[:80].upper()
+    if b'"RPUSH"' not in command and b'"LPUSH"' not in command:
+        return None
+    task = _TASK.search(line)
+    return Told(_at(line, clock), "back", task[1].decode(), task[1].decode(), None) if task else None
+
+
+def _at(line: bytes, clock: float) -> float:
+    return float(line.split(b" ", 1)[0].lstrip(b"+")) - clock
 
 
 def _events(at: float, entries: Iterable[dict[str, object]]) -> Iterator[Told]:
@@ -92,6 +109,9 @@ def _events(at: float, entries: Iterable[dict[str, object]]) -> Iterator[Told]:
 def results(path: Path, clock: float) -> Iterator[Told]:
     """What bare Celery stored as results, in order: its finals."""
     for line in _lines(path):
+        if (put := _back(line, clock)) is not None:
+            yield put
+            continue
         if _RESULT not in line or b'"SET' not in line.upper():
             continue
         found = words(line)
@@ -100,7 +120,7 @@ def results(path: Path, clock: float) -> Iterator[Told]:
             stored = json.loads(found[-1]) if found[0].upper() == b"SETEX" else json.loads(found[2])
             state = _CELERY.get(str(stored.get("status")))
             if task and state in FINALS:
-                yield Told(float(line.split(b" ", 1)[0].lstrip(b"+")) - clock, "ended", task, task, state)
+                yield Told(_at(line, clock), "ended", task, task, state)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

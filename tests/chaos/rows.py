@@ -29,7 +29,7 @@ def _kills() -> list[Row]:
     atomic = "taking is one step of Redis: the message is in its list or in the in-flight set"
     ended = "the acknowledgement and the final are one step of Redis: both are there, or neither"
     parent = "the parent sees the child end, and gives its message back in the step that counts it"
-    limits = {"repeated": once_each_slot, "recover_s": 1.0}
+    limits = {"repeated": once_each_slot, "next_s": 1.0}
     return [
         Row("child", "kill -9 a pool child", faults.kill_children, parent, blows=60, limits=limits, short=True),
         Row("worker", "kill -9 a worker, at random", faults.kill_workers, silence, blows=40, limits=KILLS, short=True),

@@ -84,7 +84,11 @@ CASES = {
         replace(BESIDE, frozen=[(1, 2.45, 2.8)]),
         {"overlapping": 1, "overlap_s": 0.2, "repeated": 1},
     ),
-    "a dead process runs no more": (replace(DIED, kills={1: 2.5}), {"recover_s": 1.5}),
+    "a dead process runs no more": (replace(DIED, kills={1: 2.5}), {"recover_s": 1.5, "next_s": 1.5}),
+    "its message is back before it starts again": (
+        replace(DIED, kills={1: 2.5}, told=[*final(), Told(1.0, "back", "t", "t", None), Told(2.75, "back", "t", "t", None)]),
+        {"recover_s": 0.25, "next_s": 1.5},
+    ),
     "a process that nobody killed was interrupted": (DIED, {"interrupted": 1}),
     "a process that died before the harness's blow was interrupted": (replace(DIED, kills={1: 8.0}), {"interrupted": 1}),
     "a task that ends its process is not": (replace(DIED, expected={"work": "success"}), {}),
@@ -110,7 +114,7 @@ CASES = {
 }
 FIGURES = (
     "missing", "finished_twice", "overlapping", "repeated", "interrupted", "refused", "recover_s", "early", "late_s",
-    "missing_durable", "lost_tail", "unsent", "stuck", "wrong", "overlap_s", "early_s",
+    "missing_durable", "lost_tail", "unsent", "stuck", "wrong", "next_s", "overlap_s", "early_s",
 )  # fmt: skip
 
 
