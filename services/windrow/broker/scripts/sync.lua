@@ -20,6 +20,7 @@
 --    3 its listener, and it has rung idle ones for what waits; -1 when nothing was asked}
 local worker, now = ARGV[1], tonumber(ARGV[3])
 if redis.call('HGET', KEYS[1], worker) ~= ARGV[2] then return {0} end
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 local steps = {['0'] = 12, ['3'] = 13, ['6'] = 14, ['9'] = 15}
 local events, refused, killed, ended, final = {}, {}, {}, {}, {}
 
