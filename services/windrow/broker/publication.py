@@ -49,7 +49,8 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     return Publication(
         [keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight],
         [
-            queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""), tag,
+            queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""),
+            f"{headers['id']}\n{tag}",
             replaces[1] if replaces else "", "1" if keep else "",
         ],
         str(headers["id"]),

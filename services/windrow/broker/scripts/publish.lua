@@ -1,16 +1,19 @@
 -- Accept a task call: the message to its list (or the delayed set), its event to the stream.
 -- KEYS: 1 list, 2 events, 3 queues, 4 delayed, 5 delayed messages, 6 the old attempt's in-flight set (or 5 again)
 -- ARGV: 1 queue, or '' when this producer has told it a moment ago, 2 message,
---       3 event, 4 due in ms or '', 5 head of the stored form, 6 delivery tag,
+--       3 event, 4 due in ms or '', 5 head of the stored form, 6 task id, line end, delivery tag,
 --       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record
 if ARGV[7] ~= '' then
+  redis.call('PERSIST', KEYS[2]) -- changes nothing; after a write of the same script a full Redis refuses no other
   local old = redis.call('HGET', KEYS[6], ARGV[7])
   if not old or old == '~' then return 0 end
   redis.call('HSET', KEYS[6], ARGV[7], '~')
 end
 if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[5], ARGV[6], ARGV[5] .. ARGV[2])
-  redis.call('ZADD', KEYS[4], ARGV[4], ARGV[6])
+  local name = string.match(ARGV[6], '^[^\n]*')
+  if redis.call('HEXISTS', KEYS[5], name) == 1 then name = ARGV[6] end
+  redis.call('HSET', KEYS[5], name, ARGV[5] .. ARGV[2])
+  redis.call('ZADD', KEYS[4], ARGV[4], name)
 else
   redis.call('LPUSH', KEYS[1], ARGV[2])
 end

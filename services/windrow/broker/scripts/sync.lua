@@ -8,7 +8,7 @@
 --       after the letter how many slots are free: no more is taken while others are idle,
 --       then operations, each a letter and its fields:
 --       F tag event id        finished: out of flight, the event to the stream
---       P tag due tag2 event  parked until due, under the name tag2
+--       P tag due name event  parked until due; the name is a task id, a line end, and what tells it from others with this id
 --       G tag event           given back to the tail of its list
 --       K tag id max back lost  its process died: given back and counted, or lost past max; both events lack their last brace
 --       R tag value           the message with its header filled in
@@ -67,8 +67,10 @@ while ARGV[i] do
   elseif op == 'P' then
     local value = out(tag)
     if value and value ~= '~' then
-      redis.call('HSET', KEYS[8], ARGV[i + 3], value)
-      redis.call('ZADD', KEYS[7], ARGV[i + 2], ARGV[i + 3])
+      local name = string.match(ARGV[i + 3], '^[^\n]*')
+      if redis.call('HEXISTS', KEYS[8], name) == 1 then name = ARGV[i + 3] end
+      redis.call('HSET', KEYS[8], name, value)
+      redis.call('ZADD', KEYS[7], ARGV[i + 2], name)
       events[#events + 1] = ARGV[i + 4]
     end
     i = i + 5
