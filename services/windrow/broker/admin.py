@@ -174,7 +174,7 @@ def republish(client: Client, queue: str, message: bytes | str, *, redo_of: str)
     step = step_of(properties.get("priority"))
     names = [
         keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), keys.delayed_messages(queue),
-        keys.delayed_messages(queue),
+        keys.delayed_messages(queue), keys.most_events,
     ]  # fmt: skip
     keep = "1" if len(text) <= MOST_MESSAGE else ""
     arguments = [queue, text, events.encode(event), "", "", f"{task_id}\n{tag}", "", keep]

@@ -30,6 +30,8 @@ class Keys:
     revoked_version = _key("windrow:revoked:version")
     recoveries = _key("windrow:recoveries")
     events = _key("windrow:events")
+    most_events = _key("windrow:events:most")
+    behind = _key("windrow:events:behind")
     leader = _key("windrow:leader")
     server = _key("windrow:server")
     servers = _key("windrow:servers")

@@ -103,6 +103,13 @@ while ARGV[i] do
 end
 for from = 1, #ended, 1000 do redis.call('HDEL', KEYS[3], unpack(ended, from, math.min(from + 999, #ended))) end
 for from = 1, #final, 1000 do redis.call('HDEL', KEYS[10], unpack(final, from, math.min(from + 999, #final))) end
+if #events > 0 and redis.call('GETEX', ARGV[7] .. 'windrow:events:behind') then
+  local kept, detail = {}, {started = true, progress = true, moved = true}
+  for _, event in ipairs(events) do
+    if not detail[string.match(event, '^{"k":"(%a+)"')] then kept[#kept + 1] = event end
+  end
+  events = kept
+end
 if #events > 0 then
   redis.call('XADD', KEYS[4], '*', 'v', '1', 'e', '[' .. table.concat(events, ',') .. ']')
 end
