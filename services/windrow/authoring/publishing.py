@@ -79,7 +79,10 @@ def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(acquire)
     def producer_or_acquire(producer: Any = None) -> Any:
-        return acquire(producer) if producer is not None else DirectProducer(outlet_of(app), deliver, _off_loop)
+        if producer is not None:
+            return acquire(producer)
+        app.conf.get("broker_url")  # read now: Windrow's settings come with the first reading, and begin with a new outlet
+        return DirectProducer(outlet_of(app), deliver, _off_loop)
 
     return producer_or_acquire
 
