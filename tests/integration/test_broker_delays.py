@@ -67,6 +67,7 @@ def test_a_retry_that_waits_and_a_stock_producers_delay_are_found_too(work: Work
     assert waiting(work) == 0
     assert time.monotonic() - began < 1
     assert states(work) == ["cancelled", "cancelled"]
+    assert work.client.hgetall("windrow:held") == {}, "their task ids are free again"
 
 
 def test_many_are_revoked_in_one_call(work: Work) -> None:

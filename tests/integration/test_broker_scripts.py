@@ -34,11 +34,7 @@ def resume(client: Client, epoch: int = 1) -> list[Any]:
 
 
 def sync(client: Client, *operations: object, epoch: int = 1, take: int = 0, first: int = 1) -> list[Any]:
-    names = [
-        KEYS.epochs, KEYS.inflight(WORKER), KEYS.started(WORKER), KEYS.events, KEYS.drain, KEYS.queue("q"), KEYS.delayed("q"),
-        KEYS.delayed_messages("q"), KEYS.revoked_version, KEYS.recoveries, KEYS.rate("q"), *KEYS.ready("q"),
-        KEYS.idle("q"), KEYS.listener("q"),
-    ]  # fmt: skip
+    names = KEYS.of_sync(WORKER, "q")
     arguments = [WORKER, epoch, int(time.time() * 1000), "q", take, first, "", "", *operations]
     answer: list[Any] = load("sync")(client, names, arguments)
     return answer
@@ -72,7 +68,7 @@ def test_a_dead_workers_finish_is_refused(client: Client) -> None:
     resume(client)
     sync(client, take=1)
     recover(client)
-    assert sync(client, "F", 1, '{"k":"ended"}', "") == [0]
+    assert sync(client, "F", 1, '{"k":"ended"}', "", "") == [0]
     assert resume(client, epoch=2) == [0]
     assert client.lrange("q", 0, -1) == [b"m1"]
 
@@ -82,8 +78,8 @@ def test_a_finish_counts_once(client: Client) -> None:
     publish(client, "m1")
     resume(client)
     sync(client, take=1)
-    assert sync(client, "F", 1, '{"k":"ended","n":1}', "")[1] == []
-    assert sync(client, "F", 1, '{"k":"ended","n":2}', "")[1] == [b"1"]
+    assert sync(client, "F", 1, '{"k":"ended","n":1}', "", "")[1] == []
+    assert sync(client, "F", 1, '{"k":"ended","n":2}', "", "")[1] == [b"1"]
     told = [event for _, entry in client.xrange(KEYS.events) for event in json.loads(entry[b"e"])]
     assert [event["n"] for event in told if "n" in event] == [1]
 

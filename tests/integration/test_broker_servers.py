@@ -38,7 +38,7 @@ def starts(work: Work) -> list[str]:
 
 
 def test_the_core_flows_hold_on_each_server(work: Work) -> None:
-    """Priorities, results, waking, retries, delays, revocation, canvas, recovery: the same on each, all keys under the prefix."""
+    """Priorities, results, waking, retries, delays, revocation, canvas, recovery; all keys have the prefix."""
     queue = {"queue": "work"}
     ids = {(p, n): task("work").apply_async(queue="work", priority=p).id for n in range(2) for p in (9, 3, 0, 6)}
     worker = work.start(concurrency=1)

@@ -127,7 +127,7 @@ def cancel_delayed(
         pairs = itertools.chain.from_iterable((name, execution or events.new_id()) for name in some)
         out += (
             unstored(value)[2]
-            for value in load("cancel")(client, [keys.events, keys.recoveries, *sets], [time.time(), reason, how, "", *pairs])
+            for value in load("cancel")(client, [*keys.of_cancel(), *sets], [time.time(), reason, how, "", *pairs])
         )
     return out
 
@@ -136,11 +136,10 @@ def purge(client: Client, queue: str) -> int:
     """Drop every ready and delayed task of a queue, each on record as `cancelled`; says how many. In flight ones stay."""
     keys = client.keys_of
     dropped = 0
-    for name in keys.ready(queue):
+    for name, how in [*((name, "list") for name in keys.ready(queue)), (keys.quarantine(queue), "apart")]:
         while True:
             spare = itertools.chain.from_iterable(("", events.new_id()) for _ in range(AT_ONCE))
-            arguments = [time.time(), PURGED, "list", queue, *spare]
-            popped = len(load("cancel")(client, [keys.events, keys.recoveries, name], arguments))
+            popped = len(load("cancel")(client, [*keys.of_cancel(), name], [time.time(), PURGED, how, queue, *spare]))
             if not popped:
                 break
             dropped += popped

@@ -58,6 +58,13 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     )  # fmt: skip
 
 
+def names_of(properties: dict[str, Any]) -> str:
+    """A message's delivery tag and task id as the script `sync` compares them; '' when it must look them up itself."""
+    text = f"{properties.get('delivery_tag')}\n{properties.get('correlation_id')}"
+    plain = text.isascii() and "\\" not in text and '"' not in text and text.count("\n") == 1
+    return text if plain and text.replace("\n", "").isprintable() else ""
+
+
 def _priority(given: object) -> int:
     """A priority as kombu takes it: what is no number is none."""
     try:

@@ -21,7 +21,7 @@ from kombu.utils.json import dumps, object_hook
 
 from windrow.broker.inflight import Taken
 from windrow.broker.keys import Keys
-from windrow.broker.publication import MOST_MESSAGE, publication
+from windrow.broker.publication import MOST_MESSAGE, names_of, publication
 from windrow.broker.refusal import is_full, judge
 from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
@@ -34,6 +34,9 @@ DROPPED = "the retry of %s was dropped: its attempt had been given to another wo
 _PUBLISH, _INSIST = load("publish"), load("insist")
 _decode = json.JSONDecoder(object_hook=object_hook).decode
 """What kombu's `loads` does, with one decoder for all messages."""
+
+NOTHING_FOLLOWS = b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+"""How the body of a call ends that is part of no canvas."""
 
 
 @contextmanager
@@ -145,6 +148,7 @@ class Channel(stock.Channel):
                 return
             try:
                 raw = _decode(taken.message.decode())
+                taken.names = names_of(raw["properties"])
                 raw["properties"]["delivery_tag"] = taken.tag
                 message = self.Message(raw, channel=self)
             except Exception as error:  # whatever a stranger has put into the queue
@@ -152,6 +156,7 @@ class Channel(stock.Channel):
                     raise
                 self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
                 return
+            taken.goes_on = isinstance(message.body, bytes) and not message.body.endswith(NOTHING_FOLLOWS)
             message.taken = taken
             callback(message)
 
@@ -175,7 +180,7 @@ class Channel(stock.Channel):
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
         """Acknowledge; with a taker this ends the message's stay without an event."""
         if self.taker is not None and isinstance(delivery_tag, int):
-            self.taker.say("F", delivery_tag, "", "")
+            self.taker.say("F", delivery_tag, "", "", "")
         else:
             super().basic_ack(delivery_tag, multiple)
 
@@ -185,7 +190,7 @@ class Channel(stock.Channel):
             if requeue:
                 self.taker.say("G", delivery_tag, "")
             else:
-                self.taker.say("F", delivery_tag, "", "")
+                self.taker.say("F", delivery_tag, "", "", "")
         else:
             super().basic_reject(delivery_tag, requeue)
 

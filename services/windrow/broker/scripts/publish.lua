@@ -6,6 +6,7 @@
 --       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record,
 --       9 given when it belongs to what had been accepted: it is not refused though the records are behind
 -- Answers 1; 0 when the attempt had been given to another worker; the stream's length, negative, when it is too long for a new task.
+--#include ids
 local length = redis.call('XLEN', KEYS[2])
 if length > 200 and ARGV[7] == '' and not ARGV[9] and length > 2 * tonumber(redis.call('GET', KEYS[7]) or '1000000') then
   return -length
@@ -15,6 +16,11 @@ if ARGV[7] ~= '' then
   local old = redis.call('HGET', KEYS[6], ARGV[7])
   if not old or old == '~' then return 0 end
   redis.call('HSET', KEYS[6], ARGV[7], '~')
+  -- The old message must never run again, and no longer holds its task id: this one will.
+  local all = string.sub(KEYS[3], 1, -#'queues' - 1)
+  local delivery, id = ids_of(old)
+  if delivery ~= '' then redis.call('SADD', all .. 'spent', delivery) end
+  if id ~= '' and redis.call('HGET', all .. 'held', id) == delivery then redis.call('HDEL', all .. 'held', id) end
 end
 if ARGV[4] ~= '' then
   local name = string.match(ARGV[6], '^[^\n]*')
