@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from windrow.authoring.direct import DirectProducer
 from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, failure, outlet_of
 from windrow.broker.publication import Publication
+from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
 from windrow.broker.transport import DROPPED
 
@@ -94,7 +95,7 @@ class LoopOutlet:
         self._waiting.append((publication, answer))
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send())
-        if not await answer:
+        if not judge(await answer, publication.task):
             logger.warning(DROPPED, publication.task_id)
 
     async def _send(self) -> None:
@@ -115,12 +116,8 @@ class LoopOutlet:
                         break
                     await asyncio.sleep(PAUSE)
             for (_, future), answer in zip(batch, answers, strict=True):
-                if future.cancelled():
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+                if not future.cancelled():
+                    future.set_result(answer)  # an error too: whoever waits judges it
 
     async def _pipelined(self, publications: list[Publication]) -> list[Any]:
         answers = await self._once(publications)

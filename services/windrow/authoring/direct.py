@@ -22,6 +22,7 @@ from kombu.utils.functional import maybe_list
 
 from windrow.broker.keys import Keys
 from windrow.broker.publication import Publication, publication
+from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
 from windrow.broker.transport import DROPPED, Transport
 
@@ -76,15 +77,18 @@ class Outlet:
     def send(self, publications: list[Publication]) -> None:
         """Put calls into Redis, in their order; raises kombu's OperationalError when it is away."""
         client = self.client
+        done: list[Any]
         try:
             if len(publications) == 1:
                 done = [_PUBLISH(client, publications[0].keys, publications[0].arguments)]
             else:
                 done = _pipelined(client, publications)
+        except redis.ResponseError as error:
+            done = [error]
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             raise OperationalError(str(error)) from error
         for one, answer in zip(publications, done, strict=True):
-            if not answer:
+            if not judge(answer, one.task):
                 logger.warning(DROPPED, one.task_id)
 
 
@@ -93,7 +97,7 @@ def _pipelined(client: redis.Redis, publications: list[Publication]) -> list[Any
         pipe.execute_command("SCRIPT", "LOAD", _PUBLISH.text)
         for one in publications:
             pipe.execute_command("EVALSHA", _PUBLISH.sha, len(one.keys), *one.keys, *one.arguments)
-        return list(pipe.execute())[1:]
+        return list(pipe.execute(raise_on_error=False))[1:]
 
 
 class DirectProducer:

@@ -35,6 +35,8 @@ class Keys:
     run = _key("windrow:run")
     settling = _key("windrow:settling")
     events = _key("windrow:events")
+    most_events = _key("windrow:events:most")
+    behind = _key("windrow:events:behind")
     leader = _key("windrow:leader")
     server = _key("windrow:server")
     servers = _key("windrow:servers")
@@ -96,6 +98,10 @@ class Keys:
             *self.ready(queue), self.idle(queue), self.listener(queue), self.held, self.spent, self.spent_before,
             self.settling, self.quarantine(queue), self.clearing(queue),
         ]  # fmt: skip
+
+    def of_cancel(self) -> list[str]:
+        """The keys of the script `cancel`, in its order, before those of queues."""
+        return [self.events, self.recoveries, self.held, self.spent]
 
     def step(self, queue: str, step: int) -> str:
         """The list of one priority step of a queue: Celery's own layout."""

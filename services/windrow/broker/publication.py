@@ -47,9 +47,10 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     inflight = keys.inflight(replaces[0]) if replaces else messages
     keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
     return Publication(
-        [keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight],
+        [keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight, keys.most_events],
         [
-            queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""), tag,
+            queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""),
+            f"{headers['id']}\n{tag}",
             replaces[1] if replaces else "", "1" if keep else "",
         ],
         str(headers["id"]),

@@ -146,6 +146,7 @@ class Session:
             if self.lease is not None:
                 self.lease.start()
         # Here Redis answers; it may have been away when the process started.
+        admin.know(self.client, self.queue)
         admin.set_rate(self.client, self.queue, self.derived.rate_per_s, self.derived.rate_burst)
         self.taker.attach(hub)
         self._tell_starts()
@@ -251,7 +252,7 @@ class Session:
     def parked(self, request: Reporting, due: float, event: events.Event) -> None:
         """A message that may not start before `due` goes to the delayed set."""
         properties = request.message.properties
-        name = str(properties.get("correlation_id") or request.id) + "/" + request.attempt
+        name = f"{properties.get('correlation_id') or request.id}\n{request.attempt}"
         self.say("P", request.taken.tag, int(due * 1000), name, events.encode(event))
 
     def killed(self, request: Reporting, back: events.Event, lost: events.Event) -> None:

@@ -1,10 +1,18 @@
 -- Accept a task call: the message to its list (or the delayed set), its event to the stream.
--- KEYS: 1 list, 2 events, 3 queues, 4 delayed, 5 delayed messages, 6 the old attempt's in-flight set (or 5 again)
+-- KEYS: 1 list, 2 events, 3 queues, 4 delayed, 5 delayed messages, 6 the old attempt's in-flight set (or 5 again),
+--       7 most entries of the stream
 -- ARGV: 1 queue, or '' when this producer has told it a moment ago, 2 message,
---       3 event, 4 due in ms or '', 5 head of the stored form, 6 delivery tag,
---       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record
+--       3 event, 4 due in ms or '', 5 head of the stored form, 6 task id, line end, delivery tag,
+--       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record,
+--       9 given when it belongs to what had been accepted: it is not refused though the records are behind
+-- Answers 1; 0 when the attempt had been given to another worker; the stream's length, negative, when it is too long for a new task.
 --#include ids
+local length = redis.call('XLEN', KEYS[2])
+if length > 200 and ARGV[7] == '' and not ARGV[9] and length > 2 * tonumber(redis.call('GET', KEYS[7]) or '1000000') then
+  return -length
+end
 if ARGV[7] ~= '' then
+  redis.call('PERSIST', KEYS[2]) -- changes nothing; after a write of the same script a full Redis refuses no other
   local old = redis.call('HGET', KEYS[6], ARGV[7])
   if not old or old == '~' then return 0 end
   redis.call('HSET', KEYS[6], ARGV[7], '~')
@@ -15,8 +23,10 @@ if ARGV[7] ~= '' then
   if id ~= '' and redis.call('HGET', all .. 'held', id) == delivery then redis.call('HDEL', all .. 'held', id) end
 end
 if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[5], ARGV[6], ARGV[5] .. ARGV[2])
-  redis.call('ZADD', KEYS[4], ARGV[4], ARGV[6])
+  local name = string.match(ARGV[6], '^[^\n]*')
+  if redis.call('HEXISTS', KEYS[5], name) == 1 then name = ARGV[6] end
+  redis.call('HSET', KEYS[5], name, ARGV[5] .. ARGV[2])
+  redis.call('ZADD', KEYS[4], ARGV[4], name)
 else
   redis.call('LPUSH', KEYS[1], ARGV[2])
 end

@@ -9,7 +9,7 @@
 --       then operations, each a letter and its fields:
 --       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id, or ''
 --       X tag event id names  finished before Redis lost data: the same, wherever its message is now
---       P tag due tag2 event  parked until due, under the name tag2
+--       P tag due name event  parked until due; the name is a task id, a line end, and what tells it from others with this id
 --       G tag event           given back to the tail of its list
 --       K tag id max back lost  its process died: given back and counted, or lost past max; both events lack their last brace
 --       R tag value           the message with its header filled in
@@ -100,8 +100,10 @@ while ARGV[i] do
   elseif op == 'P' then
     local value = out(tag)
     if value and value ~= '~' then
-      redis.call('HSET', KEYS[8], ARGV[i + 3], value)
-      redis.call('ZADD', KEYS[7], ARGV[i + 2], ARGV[i + 3])
+      local name = string.match(ARGV[i + 3], '^[^\n]*')
+      if redis.call('HEXISTS', KEYS[8], name) == 1 then name = ARGV[i + 3] end
+      redis.call('HSET', KEYS[8], name, value)
+      redis.call('ZADD', KEYS[7], ARGV[i + 2], name)
       events[#events + 1] = ARGV[i + 4]
     end
     i = i + 5
@@ -151,6 +153,13 @@ for from = 1, #left, 1000 do
     if holder == left[from + at - 1][2] then free[#free + 1] = ids[at] end
   end
   if #free > 0 then redis.call('HDEL', KEYS[18], unpack(free)) end
+end
+if #events > 0 and redis.call('GETEX', ARGV[7] .. 'windrow:events:behind') then
+  local kept, detail = {}, {started = true, progress = true, moved = true}
+  for _, event in ipairs(events) do
+    if not detail[string.match(event, '^{"k":"(%a+)"')] then kept[#kept + 1] = event end
+  end
+  events = kept
 end
 if #events > 0 then
   redis.call('XADD', KEYS[4], '*', 'v', '1', 'e', '[' .. table.concat(events, ',') .. ']')
