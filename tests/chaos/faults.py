@@ -36,8 +36,8 @@ def kill_children(stage: Stage, row: Row) -> None:
     """kill -9 of a pool child, at a random moment."""
     for _ in range(row.blows):
         time.sleep(stage.dice.uniform(0.1, 1.0))
-        children = stage.until(lambda: pick(stage).tree()[1:], 10, "a worker has children")
-        stage.kill([stage.dice.choice(children)])
+        children = stage.until(lambda: stage.watch.bodies & set(pick(stage).tree()[1:]), 20, "a child has run a task")
+        stage.kill([stage.dice.choice(sorted(children))])
 
 
 def kill_workers(stage: Stage, row: Row) -> None:

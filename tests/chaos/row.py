@@ -30,6 +30,8 @@ class Row:
     """Over those that hold in every row."""
     expected: Mapping[str, str] = field(default_factory=dict)
     """The final of tasks that are no good, by name; all others must succeed."""
+    entry: tuple[str, ...] = ()
+    """What is run in place of `-m windrow.cli`."""
     clock_of: str = ""
     """Whose wall clock can be stepped: `worker` or `server`."""
     servers: int = 1

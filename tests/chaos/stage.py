@@ -32,9 +32,11 @@ _FAST = {"max_connections": "60", "shared_buffers": "32MB"}
 class Stage:
     """One row's processes. Everything that is done to them is written down here; nothing of it is asked from them."""
 
-    def __init__(self, folder: Path, system: str, seed: int, *, servers: int = 1, clock_of: str = "") -> None:
+    def __init__(
+        self, folder: Path, system: str, seed: int, *, servers: int = 1, clock_of: str = "", entry: Sequence[str] = ()
+    ) -> None:
         self.folder, self.system, self.dice, self.seed = folder, system, random.Random(seed), seed
-        self.clock_of = clock_of
+        self.clock_of, self.entry = clock_of, entry
         self.workers: list[Worker] = []
         self.servers: list[subprocess.Popen[bytes]] = []
         self.kills: dict[int, float] = {}
@@ -158,13 +160,11 @@ class Stage:
         self.server_proxies.append(proxy)
         return process
 
-    def worker(
-        self, kind: Kind, *, entry: Sequence[str] = (), wait: bool = True, extra: Mapping[str, str] | None = None
-    ) -> Worker:
-        """Start another worker; with `wait`, return when it takes tasks. `entry` replaces `-m windrow.cli`."""
+    def worker(self, kind: Kind, *, wait: bool = True, extra: Mapping[str, str] | None = None) -> Worker:
+        """Start another worker; with `wait`, return when it takes tasks."""
         proxy = self.proxy()
         mark = f"w{proxy.port}@%h"
-        command = windrow_command(kind, self.folder, entry) if self.windrow else celery_command(kind, mark)
+        command = windrow_command(kind, self.folder, self.entry) if self.windrow else celery_command(kind, mark)
         worker = Worker(
             self._run("workers", command, self._environment(proxy, {**self._clock("worker"), **(extra or {})})), proxy, kind
         )
@@ -205,11 +205,17 @@ class Stage:
                 f"the producer must end well, and ended with {self._load.returncode}; see {self.folder}/load.log"
             )
 
-    def settle(self, timeout: float) -> bool:
-        """Wait until all that was accepted has a final on record, at most so long; says whether it has."""
+    def settle(self, timeout: float, quiet: float) -> bool:
+        """Wait until all that was accepted has a final on record; says whether it has.
+
+        At most `timeout` seconds, and `quiet` in which no body starts or ends.
+        """
         deadline = time.monotonic() + timeout
         calls = [call for call in read_calls(self.folder / "calls") if call.accepted]
-        while time.monotonic() < deadline:
+        seen, moved = (0, 0), time.monotonic()
+        while time.monotonic() < min(deadline, moved + quiet):
+            if (self.watch.starts, self.watch.ends) != seen:
+                seen, moved = (self.watch.starts, self.watch.ends), time.monotonic()
             with suppress(OSError, redis.RedisError, records.Unreadable):
                 if self._settled({call.task for call in calls if not call.expects}, [c.expects for c in calls]):
                     return True
