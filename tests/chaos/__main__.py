@@ -64,7 +64,7 @@ def _broken(row: Row, system: str, code: int) -> dict[str, Any]:
 
 def play_nothing(row: Row, system: str, why: str) -> dict[str, Any]:
     """What is written of a row that gave no figures."""
-    told = {"name": row.name, "fault": row.fault, "system": system, "tasks": row.load.count, "blows": 0, "kills": 0}
+    told = {"name": row.name, "fault": row.fault, "system": system, "tasks": row.tasks, "blows": 0, "kills": 0}
     return {**told, **asdict(Verdict()), "met": False, "why": [why], "seconds": 0.0}
 
 

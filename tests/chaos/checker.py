@@ -11,9 +11,9 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.chaos.log import FINALS, Line, Log
+from tests.chaos.log import FINALS, Line, Log, Told
 
 PRECISION = 0.005
 UNSENT_SECONDS = 0.02
@@ -145,13 +145,21 @@ def check(log: Log) -> Verdict:
 
 
 def _finals(log: Log) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The finals told of each execution (but for those that Redis lost again), and the task id of each."""
+    """The finals told of each execution, and the task id of each.
+
+    Where Redis lost what it was told, a worker may tell the same final of the same attempt again: it counts once.
+    """
     finals: dict[str, list[str]] = defaultdict(list)
+    seen: set[Told] = set()
     task_of: dict[str, str] = {}
     for told in log.told:
         if told.task is not None:
             task_of.setdefault(told.execution, told.task)
-        if told.state in FINALS and not _in_lost_tail(told.at, log):
+        if told.state not in FINALS or _in_lost_tail(told.at, log):
+            continue
+        same = replace(told, at=0.0)
+        if not log.lost or same not in seen:
+            seen.add(same)
             finals[told.execution].append(told.state or "")
     for execution, (task, _) in (log.recorded or {}).items():
         task_of.setdefault(execution, task)

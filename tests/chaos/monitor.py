@@ -103,7 +103,8 @@ def _events(at: float, entries: Iterable[dict[str, object]]) -> Iterator[Told]:
         state = event.get("state")
         task = event.get("task_id")
         execution = str(event.get("id"))
-        yield Told(at, str(event.get("k")), execution, str(task) if task else None, str(state) if state else None)
+        said = (str(task) if task else None, str(state) if state else None, str(event.get("attempt") or ""))
+        yield Told(at, str(event.get("k")), execution, *said)
 
 
 def results(path: Path, clock: float) -> Iterator[Told]:

@@ -43,7 +43,7 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
             stage.stop_all()
             blows, kills = stage.struck, stage.killed
             log = stage.log(row.expected)
-            (folder / "harness.json").write_text(json.dumps(told_by_harness(log), indent=1))
+            (folder / "harness.json").write_text(json.dumps(told_by_harness(log, stage.clock), indent=1))
             verdict = check(log)
             why = misses(verdict, row, blows)
             if not settled and not why and not verdict.missing:
@@ -59,7 +59,7 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
         "name": row.name,
         "fault": row.fault,
         "system": system,
-        "tasks": row.load.count,
+        "tasks": row.tasks,
         "blows": blows,
         "kills": kills,
         **asdict(verdict),
@@ -69,7 +69,14 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
     }
 
 
-def told_by_harness(log: Log) -> dict[str, Any]:
+def told_by_harness(log: Log, clock: float) -> dict[str, Any]:
     """What nobody but the harness knows of a run, for who follows a miss up."""
-    told: dict[str, Any] = {"kills": log.kills, "deaths": log.deaths, "frozen": log.frozen, "lost": log.lost, "end": log.end}
+    told: dict[str, Any] = {
+        "kills": log.kills,
+        "deaths": log.deaths,
+        "frozen": log.frozen,
+        "lost": log.lost,
+        "end": log.end,
+        "clock": clock,
+    }
     return {**told, "outages": [asdict(outage) for outage in log.outages]}

@@ -106,6 +106,14 @@ CASES = {
         replace(WHOLE, told=[*final(at=2.9), *final(at=5.0)], lost=[(2.5, 2.95)]),
         {},
     ),
+    "the same final of the same attempt, told again after a loss": (
+        replace(WHOLE, told=[*final(), *final(at=5.0)], lost=[(3.5, 4.0)]),
+        {},
+    ),
+    "another final after a loss": (
+        replace(WHOLE, told=[*final(), *final(at=5.0, state="failed")], lost=[(3.5, 4.0)]),
+        {"finished_twice": 1},
+    ),
     "started before it was due": (replace(WHOLE, lines=[start(2.0, extra="2.5"), end(3.0)]), {"early": 1, "early_s": 0.5}),
     "started after it was due": (replace(WHOLE, lines=[start(2.0, extra="1.5"), end(3.0)]), {"late_s": 0.5}),
     "the first start after an outage": (replace(WHOLE, outages=[Outage("Redis", 1.0, 1.25)]), {"recover_s": 0.75}),
