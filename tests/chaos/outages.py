@@ -137,7 +137,8 @@ def stop_postgres(stage: Stage, row: Row, seconds: float) -> None:
 
 def kill_servers(stage: Stage, row: Row) -> None:
     """kill -9 of a server at a random moment, of a worker shortly before: whoever leads next goes on with it."""
-    for number in _each(stage, row):
+    for number in range(row.blows):
+        time.sleep(stage.dice.uniform(1.0, 12.0))
         if number % 3 == 0:
             victim = pick(stage)
             stage.kill([victim.process.pid])

@@ -236,7 +236,7 @@ def _canvas() -> list[Row]:
 
 
 def _time() -> list[Row]:
-    due = Load("delays", count=10_000, rate=0, spread=(10.0, 60.0))
+    due = Load("delays", count=10_000, rate=0, exact=True, spread=(10.0, 60.0))
     steps = Load("delays", rate=25, spread=(0.0, 60.0), seconds=(0.0, 0.05, 0.5))
     sets = "what is delayed waits in a sorted set in Redis, not in workers"
     silence = "silence and leases are counted on clocks that nobody sets"
