@@ -54,7 +54,7 @@ class Verdict:
     recover_s: float = 0.0
     """From a death until the message is back in its queue, or from an outage's end until anything starts."""
     next_s: float = 0.0
-    """From a death until the next attempt starts."""
+    """From a death until the next attempt starts, but for what was put into quarantine, where it waits to run alone."""
     wrong: int = 0
     """Executions whose final is another than the task's nature asks for."""
     overlap_s: float = 0.0
@@ -255,12 +255,15 @@ def _dues(runs: Iterable[Attempt]) -> tuple[list[str], float, float]:
 def _recovery(groups: Iterable[list[Attempt]], log: Log) -> tuple[float, float]:
     """The longest times from a killed attempt's death until its message was back in the queue, and until its next start.
 
-    The first counts an outage's end until the next start of anything as well.
+    The first counts an outage's end until the next start of anything as well; the second not what was set apart to run alone.
     """
     backs: dict[str, list[float]] = defaultdict(list)
+    apart: dict[str, list[float]] = defaultdict(list)
     for told in log.told:
-        if told.kind == "back" and told.task is not None:
+        if told.kind in ("back", "apart") and told.task is not None:
             backs[told.task].append(told.at)
+            if told.kind == "apart":
+                apart[told.task].append(told.at)
     recovered, started = 0.0, 0.0
     starts = []
     for group in groups:
@@ -269,7 +272,8 @@ def _recovery(groups: Iterable[list[Attempt]], log: Log) -> tuple[float, float]:
             if run.how == "death" and _killed(run, log):
                 back = min((at for at in backs[run.task] if at >= run.end - PRECISION), default=following.start)
                 recovered = max(recovered, min(back, following.start) - run.end)
-                started = max(started, following.start - run.end)
+                if not any(run.end - PRECISION <= at <= following.start for at in apart[run.task]):
+                    started = max(started, following.start - run.end)
     for outage in log.outages:
         after = [start for start in starts if start >= outage.end]
         if after:

@@ -90,8 +90,9 @@ def _back(line: bytes, clock: float) -> Told | None:
     command = line[:80].upper()
     if b'"RPUSH"' not in command and b'"LPUSH"' not in command:
         return None
+    kind = "apart" if b'"windrow:quarantine' in line[:120] else "back"
     task = _TASK.search(line)
-    return Told(_at(line, clock), "back", task[1].decode(), task[1].decode(), None) if task else None
+    return Told(_at(line, clock), kind, task[1].decode(), task[1].decode(), None) if task else None
 
 
 def _at(line: bytes, clock: float) -> float:

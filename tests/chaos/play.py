@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import bare
 from tests.chaos.checker import Verdict, check
 from tests.chaos.faults import under_load
 from tests.chaos.log import Log
@@ -39,7 +40,7 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
             under_load(stage)
             row.play(stage, row)
             stage.end_load(row.load.count / (row.load.rate or 200) + 120)
-            settled = stage.settle(row.settle_s, QUIET_SECONDS if "missing" in row.limits else row.settle_s)
+            settled = stage.settle(*patience(row, system))
             stage.stop_all()
             blows, kills = stage.struck, stage.killed
             log = stage.log(row.expected)
@@ -67,6 +68,13 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
         "why": why,
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def patience(row: Row, system: str) -> tuple[float, float]:
+    """How long finals are waited for: in all, and while no body starts or ends."""
+    if system == "celery":
+        return max(row.settle_s, 200.0), 2.5 * bare.VISIBILITY_TIMEOUT
+    return row.settle_s, QUIET_SECONDS if "missing" in row.limits else row.settle_s
 
 
 def told_by_harness(log: Log, clock: float) -> dict[str, Any]:

@@ -89,6 +89,10 @@ CASES = {
         replace(DIED, kills={1: 2.5}, told=[*final(), Told(1.0, "back", "t", "t", None), Told(2.75, "back", "t", "t", None)]),
         {"recover_s": 0.25, "next_s": 1.5},
     ),
+    "what runs alone from now on waits for that": (
+        replace(DIED, kills={1: 2.5}, told=[*final(), Told(2.75, "apart", "t", "t", None)]),
+        {"recover_s": 0.25},
+    ),
     "a process that nobody killed was interrupted": (DIED, {"interrupted": 1}),
     "a process that died before the harness's blow was interrupted": (replace(DIED, kills={1: 8.0}), {"interrupted": 1}),
     "a task that ends its process is not": (replace(DIED, expected={"work": "success"}), {}),
