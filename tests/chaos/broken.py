@@ -29,7 +29,7 @@ _CUT = replace(
     ROWS["one-60"],
     fault="Redis and the server cut from one worker for 15 s",
     play=partial(outages.cut_one, seconds=15, server_too=True),
-    load=Load(count=80, rate=4, seconds=(0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 20.0)),
+    load=Load(count=60, rate=1.8, seconds=(0.1, 0.2, 20.0)),
 )
 _TAKE = replace(ROWS["worker-take"], load=replace(ROWS["worker-take"].load, count=200), blows=4, settle_s=25.0)
 SEEN: Mapping[str, tuple[Row, str]] = {

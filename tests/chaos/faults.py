@@ -32,6 +32,19 @@ def pick(stage: Stage) -> Worker:
     return stage.dice.choice(stage.alive())
 
 
+def busiest(stage: Stage) -> Worker:
+    """The worker in which most bodies run, as soon as there are two in one."""
+
+    def found() -> Worker | None:
+        running = {worker: len(stage.watch.running & set(worker.tree())) for worker in stage.alive()}
+        most = max(running, key=lambda worker: running[worker])
+        return most if running[most] >= 2 else None
+
+    pick(stage)
+    worker: Worker = stage.until(found, 60, "two tasks run in one worker")
+    return worker
+
+
 def kill_children(stage: Stage, row: Row) -> None:
     """kill -9 of a pool child, at a random moment."""
     for _ in range(row.blows):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos.aof import cut
-from tests.chaos.faults import pick
+from tests.chaos.faults import busiest, pick
 from tests.chaos.log import Outage
 from tests.chaos.proxy import CUT, PASS, REFUSE, Proxy
 from tests.chaos.stage import Stage
@@ -63,7 +63,7 @@ def cut_redis(stage: Stage, row: Row, seconds: float, mode: str = CUT) -> None:
 def cut_one(stage: Stage, row: Row, seconds: float, server_too: bool) -> None:
     """One worker can't reach Redis, or neither Redis nor the servers; others can."""
     for _ in _each(stage, row):
-        victim = pick(stage)
+        victim = busiest(stage)
         stage.struck += 1
         proxies = [victim.proxy]
         if server_too:
