@@ -32,7 +32,7 @@ def _kills() -> list[Row]:
     parent = "the parent sees the child end, and gives its message back in the step that counts it"
     limits = {"repeated": once_each_slot, "next_s": 1.0}
     return [
-        Row("child", "kill -9 a pool child", faults.kill_children, parent, blows=60, limits=limits, short=True),
+        Row("child", "kill -9 a pool child", faults.kill_children, parent, blows=60, limits=limits, weight=2.0, short=True),
         Row("worker", "kill -9 a worker, at random", faults.kill_workers, silence, blows=40, limits=KILLS, short=True),
         Row(
             "worker-take",

@@ -24,6 +24,7 @@ from tests.chaos.monitor import Monitor, results, told
 from tests.chaos.processes import ROOT, Kind, Worker, celery_command, free_port, windrow_command
 from tests.chaos.proxy import Loop, Proxy
 from tests.chaos.watch import Watch
+from windrow.local.processes import launch
 from windrow.local.servers import EmbeddedPostgres, EmbeddedRedis
 
 _FAST = {"max_connections": "60", "shared_buffers": "32MB"}
@@ -141,10 +142,14 @@ class Stage:
         return {"PYTHONPATH": f"{ROOT / 'tests/chaos/shim'}{os.pathsep}{ROOT}", "CHAOS_CLOCK": str(self.folder / "clock")}
 
     def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, *command], env=dict(environment), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-            )
+        """A process in a session of its own, which dies with the harness."""
+        return launch(
+            [sys.executable, *command],
+            log=self.folder / f"{name}.log",
+            death_signal=signal.SIGKILL,
+            env=dict(environment),
+            cwd=ROOT,
+        )
 
     def server(self, extra: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start another server; workers are told the address of a proxy before it."""
