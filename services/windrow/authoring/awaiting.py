@@ -7,7 +7,6 @@ one pipeline on one connection of the running loop.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,9 +20,7 @@ from windrow.authoring.direct import DirectProducer
 from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, failure, outlet_of
 from windrow.broker.publication import Publication
 from windrow.broker.scripts import load
-from windrow.broker.transport import DROPPED
-
-logger = logging.getLogger(__name__)
+from windrow.broker.transport import say_unpublished
 
 MOST_AT_ONCE = 200
 """Messages of one pipeline."""
@@ -57,13 +54,17 @@ class _Collecting(DirectProducer):
 
     def __init__(self, app: Any) -> None:
         super().__init__(outlet_of(app), self._keep, self._later)
+        self._app = app
         self.steps: list[Publication | Callable[[], Any]] = []
         """In their order: a message, and the event that says it was sent, may both be kombu's."""
 
     def _keep(self, publications: list[Publication]) -> None:
         self.steps += publications
 
-    def _later(self, fun: Any, *args: Any, **options: Any) -> None:
+    def _goes_directly(self, name: str, declare: Any, routing_key: Any) -> bool:
+        return outlet_of(self._app).takes(routing_key)
+
+    def _later(self, name: str, fun: Any, *args: Any, **options: Any) -> None:
         self.steps.append(lambda: fun(*args, **options))
 
 
@@ -94,8 +95,7 @@ class LoopOutlet:
         self._waiting.append((publication, answer))
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send())
-        if not await answer:
-            logger.warning(DROPPED, publication.task_id)
+        say_unpublished(publication.task_id, await answer)
 
     async def _send(self) -> None:
         if not self._begun:

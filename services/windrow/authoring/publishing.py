@@ -10,15 +10,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis
-from celery.app.amqp import _callback_publish_retry
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.url import sanitize_url
-from kombu.utils.uuid import uuid
 
 from windrow.authoring.attempt import current_attempt
 from windrow.authoring.direct import DirectProducer, Outlet
 from windrow.authoring.greenlets import owner, synchronous
-from windrow.broker.publication import Publication
+from windrow.authoring.owed import current_debt, fresh_id
+from windrow.broker.publication import HEADER, Publication
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +54,11 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         if serializer not in (None, "json", "application/json"):
             raise EncodeError(f"the message of {name} must be JSON, not {serializer!r}: leave `serializer` out")
         if len(args) < _TASK_ID and options.get("task_id") is None:
-            options["task_id"] = uuid()  # the same for every try: the first may have arrived
+            options["task_id"] = fresh_id()  # the same for every try: the first may have arrived
         task_id = options.get("task_id") or args[_TASK_ID - 1]
+        debt = current_debt()
+        if debt is not None:
+            options["headers"] = {**(options.get("headers") or {}), HEADER: {"once": debt.owner}}
         patient = _is_owed(task_id)
         coroutine = owner() if patient else None
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
@@ -76,9 +78,12 @@ def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
         name = publications[0].task if len(publications) == 1 else f"{len(publications)} tasks"
         bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
 
+    def block(name: str, fun: Callable[..., Any], *args: Any, **options: Any) -> None:
+        bounded(app, name, lambda: _off_loop(fun, *args, **options), _is_owed(None))
+
     @functools.wraps(acquire)
     def producer_or_acquire(producer: Any = None) -> Any:
-        return acquire(producer) if producer is not None else DirectProducer(outlet_of(app), deliver, _off_loop)
+        return acquire(producer) if producer is not None else DirectProducer(outlet_of(app), deliver, block)
 
     return producer_or_acquire
 
@@ -134,7 +139,7 @@ def _is_owed(task_id: Any) -> bool:
     attempt = current_attempt()
     if attempt is None:
         return False
-    return bool(_callback_publish_retry.get()) or task_id == attempt.task_id
+    return task_id == attempt.task_id or current_debt() is not None
 
 
 def _where(app: Any) -> str:

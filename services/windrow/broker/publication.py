@@ -38,23 +38,43 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     """
     now = time.time() if now is None else now
     headers, properties = message["headers"], message["properties"]
+    given = header_of(headers)
+    same = given.get("as")
+    if same:
+        properties["delivery_tag"] = same["tag"]
     tag = properties["delivery_tag"]
     step = step_of(_priority(properties.get("priority")))
     due = _due(headers, now)
+    once = given.get("once")
     event, replaces = _accept(message, queue, now, due)
     text = dumps(message)
     messages = keys.delayed_messages(queue)
     inflight = keys.inflight(replaces[0]) if replaces else messages
     keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
     return Publication(
-        [keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight],
+        [
+            keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight,
+            keys.sent(once) if once else messages, keys.refused,
+        ],
         [
             queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""), tag,
-            replaces[1] if replaces else "", "1" if keep else "",
+            replaces[1] if replaces else "", "1" if keep else "", _member(headers) if once else "",
         ],
         str(headers["id"]),
         str(headers["task"]),
     )  # fmt: skip
+
+
+def header_of(headers: dict[str, Any]) -> dict[str, Any]:
+    """Windrow's header among a message's; empty when there is none, or a stranger's."""
+    given = headers.get(HEADER)
+    return given if isinstance(given, dict) else {}
+
+
+def _member(headers: dict[str, Any]) -> str:
+    """The name under which a parent publishes a call once; in a group one task id may stand at several places."""
+    index = headers.get("group_index")
+    return str(headers["id"]) if index is None else f"{headers['id']}:{index}"
 
 
 def _priority(given: object) -> int:
@@ -85,9 +105,10 @@ def _seconds(moment: object) -> float | None:
 def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) -> tuple[events.Event, tuple[str, str] | None]:
     """Fill in Windrow's header; the `accepted` event, and whose place a retry takes: (worker, tag)."""
     headers = message["headers"]
-    given = headers.get(HEADER) or {}
-    again = bool(given) and (headers.get("retries") or 0) > 0
-    execution = str(given["id"]) if again else events.new_id(now)
+    given = header_of(headers)
+    again = "id" in given and (headers.get("retries") or 0) > 0
+    named = given if again else given.get("as")
+    execution = str(named["id"]) if named else events.new_id(now)
     headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
     replaces = (given["worker"], str(given["tag"])) if again and "tag" in given else None
     event = accepted(execution, headers, message["properties"], queue, now)

@@ -25,12 +25,21 @@ from windrow.broker.taker import Taker
 
 logger = logging.getLogger(__name__)
 
-DROPPED = "the retry of %s was dropped: its attempt had been given to another worker"
-"""What is logged when `publish.lua` did nothing."""
+_DROPPED = "what takes the place of %s was dropped: its attempt had been given to another worker"
+_AGAIN = "%s was not published again: it had been published before"
 
 _PUBLISH = load("publish")
 _decode = json.JSONDecoder(object_hook=object_hook).decode
 """What kombu's `loads` does, with one decoder for all messages."""
+
+
+def say_unpublished(task_id: str, answer: object) -> None:
+    """Log it when `publish.lua` has published nothing."""
+    if answer == 0:
+        logger.warning(_DROPPED, task_id)
+    elif answer == 2:
+        logger.info(_AGAIN, task_id)
+
 
 Rejecter = Callable[[Taken, str], None]
 
@@ -58,8 +67,7 @@ class Channel(stock.Channel):
             return
         made = publication(message, queue, self.platform_keys)
         done = _PUBLISH(self._plain_client(), made.keys, made.arguments)
-        if not done:
-            logger.warning(DROPPED, headers["id"])
+        say_unpublished(headers["id"], done)
 
     def _plain_client(self) -> redis.Redis:
         """A client on this channel's pool that puts no prefix before keys: a script's keys have theirs already."""

@@ -1,0 +1,68 @@
+"""Tasks of canvases, which write down what they do and can be killed at a chosen moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from celery import Celery
+from celery.signals import after_task_publish
+
+from tests.apps.evidence import note
+
+app = Celery("steps")
+app.conf.task_ignore_result = False
+
+
+def once(name: str) -> bool:
+    """True the first time in a test that this is asked for `name`, whatever process asks."""
+    try:
+        Path(f"{os.environ['EVIDENCE']}-{name}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def die() -> None:
+    """End this process as the kernel does for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@after_task_publish.connect
+def _die_after_publishing(sender: str, **_: object) -> None:
+    """With DIE_AFTER=<task name>, the first process that has published a call of it dies."""
+    if os.environ.get("DIE_AFTER") == sender and "EVIDENCE" in os.environ and once("died"):
+        die()
+
+
+@app.task(bind=True)
+def step(self, before, name="step", seconds=0.0):
+    note("start", self.request.id, name)
+    time.sleep(seconds)
+    note("end", self.request.id, name)
+    return f"{before}-{name}"
+
+
+@app.task(bind=True)
+def follow(self, before):
+    note("follow", self.request.id, str(before))
+    return before
+
+
+@app.task(bind=True)
+def join(self, parts):
+    note("join", self.request.id, ",".join(map(str, parts)))
+    return parts
+
+
+@app.task(bind=True)
+def told(self, failed_id):
+    note("told", self.request.id, failed_id)
+
+
+@app.task(bind=True)
+def fails(self):
+    note("fails", self.request.id)
+    raise ValueError("as it should")
