@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from celery import Celery
-from celery.signals import after_task_publish
+from celery import Celery, Task
+from celery.backends.base import Backend
 
 from tests.apps.evidence import note
 
@@ -30,11 +32,27 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@after_task_publish.connect
-def _die_after_publishing(sender: str, **_: object) -> None:
-    """With DIE_AFTER=<task name>, the first process that has published a call of it dies."""
-    if os.environ.get("DIE_AFTER") == sender and "EVIDENCE" in os.environ and once("died"):
-        die()
+def _dying(told: Callable[..., Any]) -> Callable[..., Any]:
+    """With DIE_AT=<task name>, the first process that has published what follows a call of it dies before it tells more."""
+
+    def tell(self: Any, *args: Any, **more: Any) -> Any:
+        request = more.get("request") or args[2]
+        if os.environ.get("DIE_AT") == request.task and once("died"):
+            die()
+        return told(self, *args, **more)
+
+    return tell
+
+
+Backend.mark_as_done = _dying(Backend.mark_as_done)
+
+
+class Dying(Task):
+    """With DIE_AT, dies after its errbacks were published."""
+
+    def on_failure(self, *_: Any) -> None:
+        if os.environ.get("DIE_AT") == self.name and once("died"):
+            die()
 
 
 @app.task(bind=True)
@@ -62,7 +80,7 @@ def told(self, failed_id):
     note("told", self.request.id, failed_id)
 
 
-@app.task(bind=True)
+@app.task(bind=True, base=Dying)
 def fails(self):
     note("fails", self.request.id)
     raise ValueError("as it should")

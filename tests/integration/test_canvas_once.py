@@ -33,7 +33,7 @@ def test_what_follows_a_repeated_attempt_runs_once(redis_url: str, tmp_path: Pat
     """A child dies between publishing what follows and storing its result: the body is repeated, what follows is not."""
     with working(redis_url, tmp_path, queue="celery", app=APP) as work:
         producer(redis_url, steps.app)
-        work.start(env={"DIE_AFTER": "tests.apps.steps.follow"})
+        work.start(env={"DIE_AT": "tests.apps.steps.step"})
         first = steps.step.s("a")
         if linked == "chain":
             chain(first, steps.follow.s())()
@@ -54,7 +54,7 @@ def test_errbacks_of_a_repeated_attempt_run_once(redis_url: str, tmp_path: Path)
     """A child dies between publishing its errbacks and telling of its failure: each errback runs once."""
     with working(redis_url, tmp_path, queue="celery", app=APP) as work:
         producer(redis_url, steps.app)
-        work.start(env={"DIE_AFTER": "tests.apps.steps.told"})
+        work.start(env={"DIE_AT": "tests.apps.steps.fails"})
         steps.fails.apply_async(link_error=[steps.told.s(), steps.told.si("again")])
         wait_until(lambda: _count(work, "fails")["fails"] == 2, 20, "the body runs again")
         wait_until(lambda: _settled(work), 20, "everything has ended")

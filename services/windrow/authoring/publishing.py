@@ -14,10 +14,10 @@ from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.url import sanitize_url
 
 from windrow.authoring.attempt import current_attempt
-from windrow.authoring.direct import DirectProducer, Outlet
+from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
 from windrow.authoring.owed import current_debt, fresh_id
-from windrow.broker.publication import HEADER, Publication
+from windrow.broker.publication import HEADER, Publication, header_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,9 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         task_id = options.get("task_id") or args[_TASK_ID - 1]
         debt = current_debt()
         if debt is not None:
-            options["headers"] = {**(options.get("headers") or {}), HEADER: {"once": debt.owner}}
+            _note(options, {"once": debt.owner})
+        if options.get("connection") or not isinstance(options.get("producer"), DirectProducer | None):
+            _note(options, identity())  # the caller's own way: each try makes the message anew
         patient = _is_owed(task_id)
         coroutine = owner() if patient else None
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
@@ -67,6 +69,12 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         return bounded(app, name, lambda: send_task(name, *args, **options), patient)
 
     return send
+
+
+def _note(options: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Put fields into Windrow's header of a call."""
+    headers = options.get("headers") or {}
+    options["headers"] = {**headers, HEADER: {**header_of(headers), **fields}}
 
 
 def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:

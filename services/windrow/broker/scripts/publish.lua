@@ -1,23 +1,25 @@
 -- Accept a task call: the message to its list (or the delayed set), its event to the stream.
 -- KEYS: 1 list, 2 events, 3 queues, 4 delayed, 5 delayed messages, 6 the old attempt's in-flight set (or 5 again),
---       7 what its parent has published already (or 5 again), 8 refused
+--       7 what its parent has published already (or 5 again), 8 refused (both may be left out
+--       when nothing is replaced and nobody owes it)
 -- ARGV: 1 queue, or '' when this producer has told it a moment ago, 2 message,
 --       3 events, 4 due in ms or '', 5 head of the stored form, 6 delivery tag,
 --       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record,
---       9 the name under which its parent publishes it once, or ''
+--       9 the name under which its parent publishes it once, or '' (or left out)
 -- Answers: 1 published; 0 dropped, the attempt whose place it takes was given to another worker; 2 it was published before.
+local once = ARGV[9] or ''
 if ARGV[7] ~= '' then
   local old = redis.call('HGET', KEYS[6], ARGV[7])
   if not old then return 0 end
   if old ~= '~' then
     redis.call('HSET', KEYS[6], ARGV[7], '~')
-  elseif ARGV[9] == '' then
+  elseif once == '' then
     redis.call('HINCRBY', KEYS[8], 'published_again', 1)
     return 2
   end
 end
-if ARGV[9] ~= '' then
-  if redis.call('SADD', KEYS[7], ARGV[9]) == 0 then
+if once ~= '' then
+  if redis.call('SADD', KEYS[7], once) == 0 then
     redis.call('HINCRBY', KEYS[8], 'published_again', 1)
     return 2
   end
