@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, chain, chord, group
 from celery.backends.base import Backend
 
 from tests.apps.evidence import note
+from windrow.authoring.direct import Outlet
 
 app = Celery("steps")
 app.conf.task_ignore_result = False
@@ -84,3 +85,25 @@ def told(self, failed_id):
 def fails(self):
     note("fails", self.request.id)
     raise ValueError("as it should")
+
+
+@app.task(bind=True)
+def swap(self, kind, dies=""):
+    note("swap", self.request.id, kind)
+    if dies and once("died"):
+        send = Outlet.send_together
+        Outlet.send_together = lambda *args: (send(*args) if dies == "after" else None, die())
+    new = step.si(kind)
+    kinds = {
+        "task": new,
+        "chain": chain(new, follow.s()),
+        "group": group(new, step.si("two")),
+        "chord": chord([new, step.si("two")], join.s()),
+    }
+    raise self.replace(kinds[kind])
+
+
+@app.task(bind=True)
+async def await_swap(self, kind):
+    note("swap", self.request.id, kind)
+    raise self.replace(step.si(kind) if kind == "task" else chain(step.si(kind), follow.s()))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
+from celery.exceptions import Ignore
+
 from windrow.authoring import progress
+from windrow.authoring.attempt import current_attempt
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import leave_canvas, return_to_canvas
 from windrow.authoring.greenlets import owner
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
+from windrow.authoring.publishing import send_together
 from windrow.authoring.redaction import redacted
+from windrow.authoring.replacing import Replacement
 
 EXTERNAL_HEADER = "windrow_external"
 _CELERYS_REQUEST = "celery.worker.request:Request"
@@ -67,6 +73,19 @@ class TaskMixin:
             return super().apply(*args, **options)  # type: ignore[misc]
         finally:
             return_to_canvas(token)
+
+    def on_replace(self, sig: Any) -> Any:
+        """As Celery's; in a worker what takes this task's place is accepted in the step in which its own message ends."""
+        attempt = current_attempt(self)
+        if attempt is None:
+            return super().on_replace(sig)  # type: ignore[misc]
+        on_replace = super().on_replace  # type: ignore[misc]
+        replacement = Replacement(attempt, self.request.windrow, functools.partial(send_together, self.app))
+        coroutine = owner()
+        if coroutine is None:
+            return replacement.publish(sig, on_replace)
+        coroutine.owe(replacement.publish, sig, on_replace)  # its task ends with what this raises
+        raise Ignore("replaced")
 
     def _note_external(self, given: Any, options: dict[str, Any]) -> None:
         headers = options.get("headers") or {}

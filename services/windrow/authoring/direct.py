@@ -104,6 +104,20 @@ class Outlet:
         for one, answer in zip(publications, done, strict=True):
             say_unpublished(one.task_id, answer)
 
+    def send_together(self, publications: list[Publication]) -> None:
+        """Put calls into Redis in one transaction; raises kombu's OperationalError when it is away."""
+        client = self.client
+        try:
+            client.execute_command("SCRIPT", "LOAD", _PUBLISH.text)
+            with client.pipeline(transaction=True) as pipe:
+                for one in publications:
+                    pipe.execute_command("EVALSHA", _PUBLISH.sha, len(one.keys), *one.keys, *one.arguments)
+                done = pipe.execute()
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            raise OperationalError(str(error)) from error
+        for one, answer in zip(publications, done, strict=True):
+            say_unpublished(one.task_id, answer)
+
 
 def _pipelined(client: redis.Redis, publications: list[Publication]) -> list[Any]:
     with client.pipeline(transaction=False) as pipe:

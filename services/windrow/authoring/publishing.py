@@ -17,6 +17,7 @@ from windrow.authoring.attempt import current_attempt
 from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
 from windrow.authoring.owed import current_debt, fresh_id
+from windrow.authoring.replacing import current_replacement
 from windrow.broker.publication import HEADER, Publication, header_of
 
 logger = logging.getLogger(__name__)
@@ -56,12 +57,14 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         if len(args) < _TASK_ID and options.get("task_id") is None:
             options["task_id"] = fresh_id()  # the same for every try: the first may have arrived
         task_id = options.get("task_id") or args[_TASK_ID - 1]
-        debt = current_debt()
-        if debt is not None:
+        debt, replacement = current_debt(), current_replacement()
+        if replacement is not None:
+            _note(options, replacement.fields(task_id))
+        elif debt is not None:
             _note(options, {"once": debt.owner})
         if options.get("connection") or not isinstance(options.get("producer"), DirectProducer | None):
             _note(options, identity())  # the caller's own way: each try makes the message anew
-        patient = _is_owed(task_id)
+        patient = replacement is not None or _is_owed(task_id)
         coroutine = owner() if patient else None
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
             coroutine.owe(send, name, *args, **options)
@@ -81,19 +84,29 @@ def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
     """Celery's `producer_or_acquire`, which gives a producer that goes straight to Redis when none is given."""
 
     def deliver(publications: list[Publication]) -> None:
+        replacement = current_replacement()
+        if replacement is not None:
+            replacement.publications += publications
+            return
         outlet = outlet_of(app)
         patient = any(_is_owed(one.task_id) for one in publications)
         name = publications[0].task if len(publications) == 1 else f"{len(publications)} tasks"
         bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
 
     def block(name: str, fun: Callable[..., Any], *args: Any, **options: Any) -> None:
-        bounded(app, name, lambda: _off_loop(fun, *args, **options), _is_owed(None))
+        patient = current_replacement() is not None or _is_owed(None)
+        bounded(app, name, lambda: _off_loop(fun, *args, **options), patient)
 
     @functools.wraps(acquire)
     def producer_or_acquire(producer: Any = None) -> Any:
         return acquire(producer) if producer is not None else DirectProducer(outlet_of(app), deliver, block)
 
     return producer_or_acquire
+
+
+def send_together(app: Any, name: str, publications: list[Publication]) -> None:
+    """Publish what takes an attempt's place, all or nothing; it waits until Redis is back."""
+    bounded(app, name, lambda: _off_loop(outlet_of(app).send_together, publications), patient=True)
 
 
 def outlet_of(app: Any) -> Outlet:

@@ -11,6 +11,8 @@ from windrow.authoring.greenlets import synchronous
 
 ALIAS = "windrow.authoring.results:ResultBackend"
 SCHEMES = ("redis", "rediss")
+ATTEMPT = "windrow_attempt"
+"""The field of a stored result that says which attempt has stored it."""
 
 
 class ResultBackend(RedisBackend):
@@ -22,6 +24,13 @@ class ResultBackend(RedisBackend):
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing."""
+
+    def _get_result_meta(self, result: Any, state: Any, traceback: Any, request: Any, **more: Any) -> Any:
+        meta = super()._get_result_meta(result, state, traceback, request, **more)
+        header = getattr(request, "windrow", None)
+        if isinstance(header, dict) and header.get("attempt"):
+            meta[ATTEMPT] = header["attempt"]
+        return meta
 
     def store_result(self, *args: Any, **more: Any) -> Any:
         """As Celery's; around a coroutine in a thread, so that its loop does not wait for Redis."""

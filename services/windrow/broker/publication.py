@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ HEADER = "windrow"
 MOST_TEXT = 1024
 MOST_MESSAGE = 8 * 1024 * 1024
 
+_EVENTS = 2
+"""The place of the events among the arguments of `publish.lua`."""
 _origin: tuple[int, str] = (0, "")
 
 
@@ -58,11 +60,18 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
         ],
         [
             queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""), tag,
-            replaces[1] if replaces else "", "1" if keep else "", _member(headers) if once else "",
+            replaces[1] if replaces else "", "1" if keep else "", _member(headers, given, tag) if once else "",
         ],
         str(headers["id"]),
         str(headers["task"]),
     )  # fmt: skip
+
+
+def with_event(publication: Publication, event: events.Event) -> Publication:
+    """The same publication, which puts one more event on the stream in its step."""
+    arguments = list(publication.arguments)
+    arguments[_EVENTS] = f"{arguments[_EVENTS]!s},{events.encode(event)}"
+    return replace(publication, arguments=arguments)
 
 
 def header_of(headers: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +80,10 @@ def header_of(headers: dict[str, Any]) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _member(headers: dict[str, Any]) -> str:
+def _member(headers: dict[str, Any], given: dict[str, Any], tag: str) -> str:
     """The name under which a parent publishes a call once; in a group one task id may stand at several places."""
+    if given.get("takes"):
+        return tag  # its ids are new in each attempt
     index = headers.get("group_index")
     return str(headers["id"]) if index is None else f"{headers['id']}:{index}"
 
@@ -103,14 +114,15 @@ def _seconds(moment: object) -> float | None:
 
 
 def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) -> tuple[events.Event, tuple[str, str] | None]:
-    """Fill in Windrow's header; the `accepted` event, and whose place a retry takes: (worker, tag)."""
+    """Fill in Windrow's header; the `accepted` event, and whose place a retry or a replacement takes: (worker, tag)."""
     headers = message["headers"]
     given = header_of(headers)
-    again = "id" in given and (headers.get("retries") or 0) > 0
+    takes = bool(given.get("takes"))
+    again = "id" in given and (takes or (headers.get("retries") or 0) > 0)
     named = given if again else given.get("as")
     execution = str(named["id"]) if named else events.new_id(now)
     headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
-    replaces = (given["worker"], str(given["tag"])) if again and "tag" in given else None
+    replaces = (given["worker"], str(given["tag"])) if (again or takes) and "tag" in given else None
     event = accepted(execution, headers, message["properties"], queue, now)
     event["due"] = due
     event["redo_of"] = headers.get("windrow_redo_of")
@@ -137,6 +149,7 @@ def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any]
         "group": headers.get("group"),
         "external": headers.get("windrow_external"),
         "retries": headers.get("retries") or 0,
+        "nesting": headers.get("replaced_task_nesting") or 0,
         "origin": headers.get("origin") or _own_origin(),
     }
 

@@ -30,6 +30,7 @@ class ExecutionRow:
     finished_at: datetime | None = None
     priority: int | None = None
     retries: int = 0
+    replacements: int = 0
     recoveries: int = 0
     attempt_count: int = 0
     worker: str | None = None

@@ -19,9 +19,9 @@ from windrow.records.tables import SCHEMA
 
 _EXECUTION_COLUMNS: Final = (
     "id", "queue", "task", "accepted_at", "status_id", "task_id", "tag", "due_at", "expires_at", "started_at",
-    "finished_at", "priority", "retries", "recoveries", "attempt_count", "worker", "wait_s", "run_s", "root_id", "parent_id",
-    "group_id", "external_id", "redo_of", "origin", "args", "kwargs", "error", "error_message", "result", "reason",
-    "progress_state", "progress", "progress_at",
+    "finished_at", "priority", "retries", "replacements", "recoveries", "attempt_count", "worker", "wait_s", "run_s",
+    "root_id", "parent_id", "group_id", "external_id", "redo_of", "origin", "args", "kwargs", "error", "error_message",
+    "result", "reason", "progress_state", "progress", "progress_at",
 )  # fmt: skip
 
 _ATTEMPT_COLUMNS: Final = (
@@ -32,7 +32,8 @@ _ATTEMPT_COLUMNS: Final = (
 # Column, type, and how a stored row takes it: "=" as given, "+" unless null, "?" as given if the batch settles the row.
 _EXECUTION_CHANGES: Final = (
     ("queue", "text", "="), ("task", "text", "="), ("status_id", "smallint", "="), ("due_at", "timestamptz", "="),
-    ("retries", "int", "="), ("recoveries", "int", "="), ("attempt_count", "int", "="), ("started_at", "timestamptz", "+"),
+    ("retries", "int", "="), ("replacements", "int", "="), ("recoveries", "int", "="), ("attempt_count", "int", "="),
+    ("started_at", "timestamptz", "+"),
     ("wait_s", "float8", "+"), ("worker", "text", "+"), ("run_s", "float8", "+"), ("finished_at", "timestamptz", "+"),
     ("task_id", "text", "+"), ("tag", "text", "+"), ("expires_at", "timestamptz", "+"), ("priority", "smallint", "+"),
     ("root_id", "text", "+"), ("parent_id", "text", "+"), ("group_id", "text", "+"), ("external_id", "text", "+"),
@@ -75,7 +76,7 @@ _UPDATE_EXECUTIONS: Final = _update_executions()
 _UPDATE_ATTEMPTS: Final = _update_attempts()
 
 _LOAD_EXECUTIONS: Final = (
-    "SELECT id, queue, task, status_id, tag, due_at, started_at, retries, recoveries, attempt_count, wait_s "  # noqa: S608
+    "SELECT id, queue, task, status_id, tag, due_at, started_at, retries, replacements, recoveries, attempt_count, wait_s "  # noqa: S608
     f"FROM {SCHEMA}.%s WHERE id = ANY($1::uuid[])"
 )
 _LOAD_ATTEMPTS: Final = (
@@ -125,6 +126,7 @@ async def load_executions(connection: asyncpg.Connection, ids: Collection[UUID])
                 due_at=record["due_at"],
                 started_at=record["started_at"],
                 retries=record["retries"],
+                replacements=record["replacements"],
                 recoveries=record["recoveries"],
                 attempt_count=record["attempt_count"],
                 wait_s=record["wait_s"],
@@ -193,7 +195,8 @@ def _rows_by_day(rows: list[Any], identity: Callable[[Any], UUID]) -> dict[date,
 def _execution_record(row: ExecutionRow) -> tuple[Any, ...]:
     return (
         row.id, row.queue, row.task, row.accepted_at, states.STATUS_IDS[row.state], row.task_id, row.tag, row.due_at,
-        row.expires_at, row.started_at, row.finished_at, row.priority, row.retries, row.recoveries, row.attempt_count,
+        row.expires_at, row.started_at, row.finished_at, row.priority, row.retries, row.replacements, row.recoveries,
+        row.attempt_count,
         row.worker, row.wait_s, row.run_s, row.root_id, row.parent_id, row.group_id, row.external_id, row.redo_of,
         row.origin, row.args, row.kwargs, row.error, row.error_message, row.result, row.reason, row.progress_state,
         row.progress, row.progress_at,
@@ -202,7 +205,8 @@ def _execution_record(row: ExecutionRow) -> tuple[Any, ...]:
 
 def _execution_change(row: ExecutionRow) -> tuple[Any, ...]:
     return (
-        row.id, row.settled, row.queue, row.task, states.STATUS_IDS[row.state], row.due_at, row.retries, row.recoveries,
+        row.id, row.settled, row.queue, row.task, states.STATUS_IDS[row.state], row.due_at, row.retries, row.replacements,
+        row.recoveries,
         row.attempt_count, row.started_at, row.wait_s, row.worker, row.run_s, row.finished_at, row.task_id, row.tag,
         row.expires_at, row.priority, row.root_id, row.parent_id, row.group_id, row.external_id, row.redo_of, row.origin,
         row.args, row.kwargs, row.progress_state, row.progress, row.progress_at, row.error, row.error_message,

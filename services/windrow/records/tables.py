@@ -72,6 +72,8 @@ class Execution(Base):
     """When it reached its final state."""
     priority: Mapped[int | None] = mapped_column(SmallInteger)
     retries: Mapped[int] = mapped_column(server_default=text("0"))
+    replacements: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often a task of it was replaced (`self.replace`); its retries are counted from the last of them."""
     recoveries: Mapped[int] = mapped_column(server_default=text("0"))
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     """How many attempts are known."""
