@@ -73,8 +73,8 @@ AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, me
             [accepted(), started(), AGAIN, started(A2, 1), ended("retrying", "retried")], "running", 2, b"m2",
             id="an earlier attempt's end does not set the next one back",
         ),
-        pytest.param([accepted(), AGAIN, started(A2, 1), REPLACED], "ready", 1, b"m3", id="a replacement starts its retries anew"),
-        pytest.param([accepted(), AGAIN, started(A2, 1), REPLACED, GONE_ON], "ready", 1, b"m3", id="its attempt's end comes later"),
+        pytest.param([accepted(), AGAIN, started(A2, 1), REPLACED], "ready", 1, b"m3", id="a replacement starts anew"),
+        pytest.param([accepted(), AGAIN, started(A2, 1), REPLACED, GONE_ON], "ready", 1, b"m3", id="its attempt ends later"),
         pytest.param([accepted(), REPLACED, AGAIN], "ready", 0, b"m3", id="a retry from before a replacement comes late"),
         pytest.param([accepted(), AGAIN, REPLACED, started(A2) | {"nesting": 1}], "running", 1, b"m3", id="a replacement runs"),
         pytest.param(
