@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import redis
 from celery import Celery, Task, chain, chord, group
 from celery.backends.base import Backend
 
 from tests.apps.evidence import note
+from windrow.authoring import chords
 from windrow.authoring.direct import Outlet
 
 app = Celery("steps")
@@ -48,6 +50,40 @@ def _dying(told: Callable[..., Any]) -> Callable[..., Any]:
 Backend.mark_as_done = _dying(Backend.mark_as_done)
 
 
+def _call(backend: Any, script: str, keys: list[Any], arguments: list[Any], call: Any = chords._call) -> Any:
+    """With DIE_PART=<moment>, the first process that comes there dies, or finds Redis away."""
+    moment = os.environ.get("DIE_PART")
+    ends = script == "chord" and arguments[0] != "size"
+    if ((script == "part" and moment == "before") or (ends and moment == "published")) and once("died"):
+        die()
+    if script == "part" and moment == "away" and once("away"):
+        backend = Away(backend)
+    answer = call(backend, script, keys, arguments)
+    if script == "part" and moment == ("counted" if len(answer) == 2 else "complete") and once("died"):
+        die()
+    return answer
+
+
+chords._call = _call
+
+
+class Away:
+    """A backend whose Redis is away for its first call."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend, self._tries = backend, 0
+
+    def ensure(self, fun: Any, args: Any) -> Any:
+        return self._backend.ensure(fun, args)
+
+    @property
+    def client(self) -> Any:
+        self._tries += 1
+        if self._tries == 1:
+            raise redis.ConnectionError("away")
+        return self._backend.client
+
+
 class Dying(Task):
     """With DIE_AT, dies after its errbacks were published."""
 
@@ -71,8 +107,14 @@ def follow(self, before):
 
 
 @app.task(bind=True)
+def part(self, name):
+    note("part", self.request.id, name)
+    return [name, self.request.windrow["attempt"]]
+
+
+@app.task(bind=True)
 def join(self, parts):
-    note("join", self.request.id, ",".join(map(str, parts)))
+    note("join", self.request.id)
     return parts
 
 

@@ -33,7 +33,14 @@ class Debt:
     """One owner's debt; `made` counts the ids made for it."""
 
     owner: str
+    seconds: int | None = None
+    """How long it is remembered what was published; None: as long as for an execution."""
     made: int = 0
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of Windrow's header of a call that is owed."""
+        return {"once": self.owner} if self.seconds is None else {"once": self.owner, "for": self.seconds}
 
     def next_id(self) -> str:
         """The next id, the same in each repetition."""
@@ -45,12 +52,9 @@ _paying: ContextVar[Debt | None] = ContextVar("windrow_debt", default=None)
 
 
 @contextmanager
-def owed_by(owner: str) -> Iterator[None]:
-    """What is published here is owed by `owner`, unless an owner around it has been named already."""
-    if _paying.get() is not None:
-        yield
-        return
-    token = _paying.set(Debt(owner))
+def owed_by(owner: str, seconds: int | None = None) -> Iterator[None]:
+    """What is published here is owed by `owner`."""
+    token = _paying.set(Debt(owner, seconds))
     try:
         yield
     finally:

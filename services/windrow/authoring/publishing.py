@@ -61,7 +61,7 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         if replacement is not None:
             _note(options, replacement.fields(task_id))
         elif debt is not None:
-            _note(options, {"once": debt.owner})
+            _note(options, debt.fields)
         if options.get("connection") or not isinstance(options.get("producer"), DirectProducer | None):
             _note(options, identity())  # the caller's own way: each try makes the message anew
         patient = replacement is not None or _is_owed(task_id)

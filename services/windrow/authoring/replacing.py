@@ -25,6 +25,9 @@ from windrow.authoring.attempt import Attempt
 from windrow.broker import events
 from windrow.broker.publication import Publication, with_event
 
+TRIES_SECONDS = 3600
+"""For how long a try to publish a replacement may come a second time."""
+
 
 class Replaced(Ignore):
     """What `replace` raises: the attempt ends here, and `state` is the execution's from now on (None: it goes on)."""
@@ -72,7 +75,7 @@ class Replacement:
         if task_id == self.attempt.task_id:
             self.goes_on = True
             return {**place, "id": self.attempt.execution_id}
-        return {**place, "once": self.attempt.execution_id}
+        return {**place, "once": self.attempt.execution_id, "for": TRIES_SECONDS}
 
     @contextmanager
     def _collecting(self) -> Iterator[None]:

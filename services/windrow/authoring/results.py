@@ -7,6 +7,7 @@ from typing import Any
 from celery.backends.redis import RedisBackend
 
 from windrow.authoring.attempt import current_attempt
+from windrow.authoring.chords import begin, part_returned
 from windrow.authoring.greenlets import synchronous
 
 ALIAS = "windrow.authoring.results:ResultBackend"
@@ -38,11 +39,14 @@ class ResultBackend(RedisBackend):
         store = super().store_result
         return store(*args, **more) if here is None else here.offload(store, *args, **more)
 
-    def on_chord_part_return(self, *args: Any, **more: Any) -> Any:
-        """As Celery's; around a coroutine in a thread."""
+    def on_chord_part_return(self, *args: Any, **_: Any) -> None:
+        """As Celery's, but each part counts once and the body is published once; around a coroutine in a thread."""
         here = synchronous()
-        join = super().on_chord_part_return
-        return join(*args, **more) if here is None else here.offload(join, *args, **more)
+        return part_returned(self, *args) if here is None else here.offload(part_returned, self, *args)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """As Celery's, in one step; what a repeated attempt says again does not begin the chord anew."""
+        begin(self, group_id, chord_size)
 
     def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
         """As Celery's, but a worker's attempt stores its result as soon as Redis is back, however long that takes."""

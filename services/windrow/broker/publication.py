@@ -18,6 +18,8 @@ HEADER = "windrow"
 MOST_TEXT = 1024
 MOST_MESSAGE = 8 * 1024 * 1024
 
+ONCE_SECONDS = 7 * 86400
+"""How long it is known what an execution has published, if its end does not make that shorter."""
 _EVENTS = 2
 """The place of the events among the arguments of `publish.lua`."""
 _origin: tuple[int, str] = (0, "")
@@ -61,6 +63,7 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
         [
             queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""), tag,
             replaces[1] if replaces else "", "1" if keep else "", _member(headers, given, tag) if once else "",
+            given.get("for", ONCE_SECONDS),
         ],
         str(headers["id"]),
         str(headers["task"]),

@@ -5,7 +5,7 @@
 -- ARGV: 1 queue, or '' when this producer has told it a moment ago, 2 message,
 --       3 events, 4 due in ms or '', 5 head of the stored form, 6 delivery tag,
 --       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record,
---       9 the name under which its parent publishes it once, or '' (or left out)
+--       9 the name under which its parent publishes it once, or '' (or left out), 10 for how many seconds
 -- Answers: 1 published; 0 dropped, the attempt whose place it takes was given to another worker; 2 it was published before.
 local once = ARGV[9] or ''
 if ARGV[7] ~= '' then
@@ -23,7 +23,7 @@ if once ~= '' then
     redis.call('HINCRBY', KEYS[8], 'published_again', 1)
     return 2
   end
-  redis.call('EXPIRE', KEYS[7], 604800)
+  redis.call('EXPIRE', KEYS[7], ARGV[10])
 end
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[5], ARGV[6], ARGV[5] .. ARGV[2])
