@@ -65,12 +65,12 @@ def test_nested_chords_keep_their_shape(redis_url: str, tmp_path: Path) -> None:
         producer(redis_url, steps.app)
         work.start()
         part, follow, join = steps.part, steps.follow, steps.join
-        nested = chord([group(part.s("a"), part.s("b")), part.s("c")], join.s())()
+        nested = chord([chain(part.s("a"), group(follow.s(), follow.s())), part.s("c")], join.s())()
         chained = chord([chain(part.s("a"), follow.s()), chord([part.s("b"), part.s("c")], follow.s())], join.s())()
         after = chain(part.s("z"), chord([follow.s(), follow.s()], join.s()), follow.s())()
         to_group = chord([part.s("a")], group(join.s(), follow.s()))()
-        names = [[one[0] for one in nested.get(timeout=20)[0]], nested.get()[1][0]]
-        assert names == [["a", "b"], "c"]
+        pair, last = nested.get(timeout=20)
+        assert ([one[0] for one in pair], last[0]) == (["a", "a"], "c")
         first, second = chained.get(timeout=20)
         assert (first[0], [one[0] for one in second]) == ("a", ["b", "c"])
         assert [one[0] for one in after.get(timeout=20)] == ["z", "z"]
