@@ -79,7 +79,7 @@ def test_nested_chords_keep_their_shape(redis_url: str, tmp_path: Path) -> None:
         work.stop()
 
 
-class _Request:
+class Part:
     def __init__(self, task_id: str, index: int | None, group_id: str = "G") -> None:
         self.id, self.group, self.group_index = task_id, group_id, index
         self.chord = dict(steps.join.s().set(task_id="body", queue="body"))
@@ -93,12 +93,12 @@ def test_a_part_counts_once_whatever_its_repetition_returns(redis_client: Any, r
     """A repeated part with another result is the same part; the body is published when all are there, and never again."""
     backend = producer(redis_url, steps.app).backend
     begin(backend, "G", 2)
-    part_returned(backend, _Request("one", 0), "SUCCESS", "first")
-    part_returned(backend, _Request("one", 0), "SUCCESS", "second")
+    part_returned(backend, Part("one", 0), "SUCCESS", "first")
+    part_returned(backend, Part("one", 0), "SUCCESS", "second")
     assert _bodies(redis_client) == 0
-    part_returned(backend, _Request("two", 1), "SUCCESS", "x")
-    part_returned(backend, _Request("two", 1), "SUCCESS", "y")
-    part_returned(backend, _Request("one", 0), "SUCCESS", "z")
+    part_returned(backend, Part("two", 1), "SUCCESS", "x")
+    part_returned(backend, Part("two", 1), "SUCCESS", "y")
+    part_returned(backend, Part("one", 0), "SUCCESS", "z")
     assert _bodies(redis_client) == 1
 
 
@@ -109,8 +109,8 @@ def test_two_parts_that_see_the_chord_complete_publish_one_body(redis_client: An
     monkeypatch.setattr(steps.chords, "_call", lambda backend, script, keys, args: (
         None if script == "chord" and args[0] == "done" else call(backend, script, keys, args)))  # fmt: skip
     begin(backend, "G", 1)
-    part_returned(backend, _Request("one", 0), "SUCCESS", "x")
-    part_returned(backend, _Request("one", 0), "SUCCESS", "x")
+    part_returned(backend, Part("one", 0), "SUCCESS", "x")
+    part_returned(backend, Part("one", 0), "SUCCESS", "x")
     assert _bodies(redis_client) == 1
     assert redis_client.hget("windrow:refused", "published_again") == b"1"
 
@@ -120,10 +120,10 @@ def test_a_chord_applied_again_runs_again(redis_client: Any, redis_url: str) -> 
     backend = producer(redis_url, steps.app).backend
     for _ in range(2):
         begin(backend, "G", 1)
-        part_returned(backend, _Request("one", 0), "SUCCESS", "x")
+        part_returned(backend, Part("one", 0), "SUCCESS", "x")
     assert _bodies(redis_client) == 2
     for _ in range(2):
         with owed_by("parent"):
             begin(backend, "G", 1)
-        part_returned(backend, _Request("one", 0), "SUCCESS", "x")
+        part_returned(backend, Part("one", 0), "SUCCESS", "x")
     assert _bodies(redis_client) == 3

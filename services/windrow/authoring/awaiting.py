@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from windrow.authoring.direct import DirectProducer
 from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, failure, outlet_of
+from windrow.broker.memory import RedisIsFull, says_full
 from windrow.broker.publication import Publication
 from windrow.broker.scripts import load
 from windrow.broker.transport import say_unpublished
@@ -114,10 +115,12 @@ class LoopOutlet:
                         answers = [failure(self._app, publication.task, waited, error) for publication, _ in batch]
                         break
                     await asyncio.sleep(PAUSE)
-            for (_, future), answer in zip(batch, answers, strict=True):
+            for (publication, future), answer in zip(batch, answers, strict=True):
                 if future.cancelled():
                     continue
-                if isinstance(answer, Exception):
+                if isinstance(answer, Exception) and says_full(answer):
+                    future.set_exception(RedisIsFull(publication.task))
+                elif isinstance(answer, Exception):
                     future.set_exception(answer)
                 else:
                     future.set_result(answer)

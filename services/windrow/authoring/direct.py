@@ -21,6 +21,7 @@ from kombu.utils.functional import maybe_list
 
 from windrow.broker import events
 from windrow.broker.keys import Keys
+from windrow.broker.memory import RedisIsFull, says_full
 from windrow.broker.publication import HEADER, Publication, header_of, publication
 from windrow.broker.scripts import load
 from windrow.broker.transport import Transport, say_unpublished
@@ -99,6 +100,8 @@ class Outlet:
                 done = [_PUBLISH(client, publications[0].keys, publications[0].arguments)]
             else:
                 done = _pipelined(client, publications)
+        except redis.ResponseError as error:
+            raise RedisIsFull(publications[0].task) if says_full(error) else error from error
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             raise OperationalError(str(error)) from error
         for one, answer in zip(publications, done, strict=True):

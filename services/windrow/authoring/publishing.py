@@ -18,6 +18,7 @@ from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
 from windrow.authoring.owed import current_debt, fresh_id
 from windrow.authoring.replacing import current_replacement
+from windrow.broker.memory import RedisIsFull
 from windrow.broker.publication import HEADER, Publication, header_of
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ def bounded(app: Any, name: str, attempt: Callable[[], T], patient: bool) -> T:
     while True:
         try:
             return attempt()
-        except GaveUp:
+        except (GaveUp, RedisIsFull):
             raise
         except AWAY as exc:
             waited = time.monotonic() - started

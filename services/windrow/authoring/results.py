@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
 from celery.backends.redis import RedisBackend
 
 from windrow.authoring.attempt import current_attempt
 from windrow.authoring.chords import begin, part_returned
 from windrow.authoring.greenlets import synchronous
+from windrow.broker.memory import says_full
+from windrow.broker.scripts import load
 
 ALIAS = "windrow.authoring.results:ResultBackend"
 SCHEMES = ("redis", "rediss")
@@ -47,6 +50,26 @@ class ResultBackend(RedisBackend):
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """As Celery's, in one step; what a repeated attempt says again does not begin the chord anew."""
         begin(self, group_id, chord_size)
+
+    def _set(self, key: Any, value: Any, expires: Any = None) -> None:
+        try:
+            super()._set(key, value, expires)
+        except redis.ResponseError as error:
+            if not says_full(error):
+                raise
+            self._keep(key, value, self.expires if expires is None else expires)
+
+    def _set_chord_key(self, key: Any, value: Any) -> None:
+        try:
+            super()._set_chord_key(key, value)
+        except redis.ResponseError as error:
+            if not says_full(error):
+                raise
+            self.ensure(self._keep, (key, value, self.chord_expires))
+
+    def _keep(self, key: Any, value: Any, expires: Any) -> None:
+        """Store what a running task leaves behind though Redis is full."""
+        load("keep")(self.client, [key], [value, int(expires or 0)])
 
     def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
         """As Celery's, but a worker's attempt stores its result as soon as Redis is back, however long that takes."""

@@ -19,6 +19,7 @@ from kombu.utils.json import object_hook
 
 from windrow.broker.inflight import Taken
 from windrow.broker.keys import Keys
+from windrow.broker.memory import RedisIsFull, says_full
 from windrow.broker.publication import MOST_MESSAGE, publication
 from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
@@ -66,8 +67,22 @@ class Channel(stock.Channel):
             super()._put(queue, message, **kwargs)
             return
         made = publication(message, queue, self.platform_keys)
-        done = _PUBLISH(self._plain_client(), made.keys, made.arguments)
+        try:
+            done = _PUBLISH(self._plain_client(), made.keys, made.arguments)
+        except redis.ResponseError as error:
+            raise RedisIsFull(made.task) if says_full(error) else error from error
         say_unpublished(headers["id"], done)
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """As kombu's; though Redis is full, since what a running task owes may be the first message to a queue."""
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except redis.ResponseError as error:
+            if not says_full(error) or queue in self._expires:
+                raise
+            tables = [self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange]
+            member = self.sep.join([routing_key or "", pattern or "", queue or ""])
+            load("bind")(self._plain_client(), [self.global_keyprefix + table for table in tables], [member])
 
     def _plain_client(self) -> redis.Redis:
         """A client on this channel's pool that puts no prefix before keys: a script's keys have theirs already."""

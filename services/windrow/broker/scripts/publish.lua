@@ -7,7 +7,10 @@
 --       7 tag of the attempt that this message takes the place of, or '', 8 '1' if the message may be kept on record,
 --       9 the name under which its parent publishes it once, or '' (or left out), 10 for how many seconds
 -- Answers: 1 published; 0 dropped, the attempt whose place it takes was given to another worker; 2 it was published before.
+-- A full Redis refuses the first write that needs memory, so a new task as a whole. What an attempt owes passes: it begins with
+-- a write that needs none.
 local once = ARGV[9] or ''
+if once ~= '' then redis.call('SREM', KEYS[7], '') elseif ARGV[7] ~= '' then redis.call('HDEL', KEYS[6], '') end
 if ARGV[7] ~= '' then
   local old = redis.call('HGET', KEYS[6], ARGV[7])
   if not old then return 0 end
