@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from benchmarks import backlog, canvas, idle, idle_latency, mixed_long, publish, recorder, startup, throughput
+from benchmarks import backlog, canvas, delays, idle, idle_latency, mixed_long, publish, recorder, startup, throughput, waits
 from benchmarks.measure import summarise
 from benchmarks.produce import COROUTINES
 from benchmarks.report import Check, Goal, Row, throughput_row
@@ -162,6 +162,24 @@ def backlog_row(bench: Bench) -> Row:
     return Row("backlog", "bytes/task", windrow["bytes_per_task"], checks, bare["bytes_per_task"], extra)
 
 
+def delays_row(bench: Bench) -> Row:
+    """How late delayed tasks are while 100,000 wait; one turn, it takes two minutes."""
+    found = delays.turn(bench.stack, bench.say)
+    late = {who: [seconds * 1000 for seconds in of] for who, of in (("worker", found.started), ("leader", found.ready))}
+    checks = [
+        Check(f"p99 ms late, {where}", waits.quantile(late[who], 0.99), 1000.0, at_least=False)
+        for who, where in (("worker", "started on a worker"), ("leader", "ready without one"))
+    ]
+    early = sum(ms < -1 for of in late.values() for ms in of)
+    checks.append(Check("started early", early, 0.0, at_least=False))
+    extra = {
+        "waiting": delays.WAITING,
+        "measured": delays.MEASURED,
+        "late_ms": {who: {f"p{q}": waits.quantile(of, q / 100) for q in (50, 90, 99, 100)} for who, of in late.items()},
+    }
+    return Row("delays", "ms late, p50", summarise([waits.quantile(late["worker"], 0.5)]), tuple(checks), extra=extra)
+
+
 def start_s(bench: Bench) -> Row:
     """`windrow up` on an empty state folder to the first finished task."""
     starts = startup.turns(bench.rounds, bench.say)
@@ -197,6 +215,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "idle_latency": idle_latency_row,
     "mixed_long": mixed_long_row,
     "backlog": backlog_row,
+    "delays": delays_row,
     "start_s": start_s,
     "idle_core_pct": idle_core_pct,
 }

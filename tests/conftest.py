@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 import redis
 
+from tests.brokers import FLAVOURS, Broker, broker
 from windrow.local.servers import EmbeddedPostgres, EmbeddedRedis
 
 _numbers = itertools.count(1)
@@ -62,6 +63,19 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """A client (bytes) of that Redis."""
     with redis.Redis.from_url(redis_url) as client:
         yield client
+
+
+@pytest.fixture(scope="session", params=FLAVOURS)
+def _each_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with broker(request.param, tmp_path_factory.mktemp("broker")) as made:
+        yield made
+
+
+@pytest.fixture
+def each_server(_each_server: Broker) -> Broker:
+    """Redis 6.2, Redis 7 and Valkey 9 in turn, with nothing in it."""
+    _each_server.clear()
+    return _each_server
 
 
 @pytest.fixture

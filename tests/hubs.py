@@ -79,7 +79,7 @@ class Hand:
         while self.held:
             taken = self.held.pop()
             self.done.append(taken.message)
-            self.taker.say("F", taken.tag, "", "")
+            self.taker.say("F", taken.tag, "", "", "")
 
     def die(self, hub: Hub) -> None:
         """The process is gone: its connection closes and it never says anything again."""

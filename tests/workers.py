@@ -47,12 +47,16 @@ class Work:
     queue: str = "work"
     app: str = "tests.apps.evidence:app"
     more: str = ""
+    prefix: str = ""
+    """The platform's `global_keyprefix`."""
+    as_user: str | None = None
+    """Where the workers connect, when that isn't `url`: as a user with fewer rights, say."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def client(self) -> Client:
         """A client for this Redis."""
-        return connect(self.url)
+        return connect(self.url, key_prefix=self.prefix)
 
     @property
     def evidence(self) -> Path:
@@ -66,7 +70,10 @@ class Work:
         spec.write_text(
             SPEC.format(name=name, queue=self.queue, app=self.app, concurrency=concurrency, more=self.more), encoding="utf-8"
         )
-        settings = {**os.environ, "REDIS_URL": self.url, "EVIDENCE": str(self.evidence), "PYTHONPATH": str(ROOT), **(env or {})}
+        settings = {
+            **os.environ, "REDIS_URL": self.as_user or self.url, "WINDROW_KEY_PREFIX": self.prefix,
+            "EVIDENCE": str(self.evidence), "PYTHONPATH": str(ROOT), **(env or {}),
+        }  # fmt: skip
         with (self.folder / "workers.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", CODE, str(spec)], env=settings, stdout=log, stderr=log, start_new_session=True, cwd=ROOT
@@ -87,7 +94,7 @@ class Work:
 
     def events(self) -> list[dict[str, Any]]:
         """Every event on the stream, in order."""
-        return [event for _, entry in self.client.xrange("windrow:events") for event in events.decode(entry)]
+        return [event for _, entry in self.client.xrange(self.client.keys_of.events) for event in events.decode(entry)]
 
     def finals(self) -> dict[str, list[str]]:
         """The final states told of each execution."""
@@ -133,12 +140,12 @@ def working(url: str, folder: Path, **options: Any) -> Iterator[Work]:
                 process.wait()
 
 
-def producer(url: str, app: Any) -> Any:
+def producer(url: str, app: Any, prefix: str = "") -> Any:
     """Install `app` as a producer for `url`; returns it."""
     from windrow.authoring.install import install
 
     app.set_current()
-    return install(app, url)
+    return install(app, url, prefix)
 
 
 def until_settled(work: Work, executions: Iterable[str], timeout: float) -> None:

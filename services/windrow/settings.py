@@ -33,6 +33,8 @@ class Settings:
     """`WINDROW_ADVERTISE`: host:port at which workers reach this server, when it is not the one it listens at."""
     worker_metrics_port: int = 0
     """`WINDROW_WORKER_METRICS_PORT`: a worker's metrics port; 0 takes a free one."""
+    most_events: int = 1_000_000
+    """`WINDROW_MOST_EVENTS`: how many entries of the event stream may wait for the recorder before details are left out."""
     log_format: str = "console"
     """`WINDROW_LOG_FORMAT`: `console` for people, `json` for machines."""
 
@@ -54,8 +56,16 @@ class Settings:
             port=_port(env, "WINDROW_PORT"),
             advertise=_address(env, "WINDROW_ADVERTISE"),
             worker_metrics_port=_port(env, "WINDROW_WORKER_METRICS_PORT"),
+            most_events=_most_events(env),
             log_format=log_format,
         )
+
+
+def _most_events(env: Mapping[str, str]) -> int:
+    text = env.get("WINDROW_MOST_EVENTS", "1000000")
+    if not text.isdigit() or int(text) < 100:
+        raise ValueError(f"WINDROW_MOST_EVENTS must be a number of entries from 100 on, not {text!r}")
+    return int(text)
 
 
 def _port(env: Mapping[str, str], name: str) -> int:

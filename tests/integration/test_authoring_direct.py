@@ -198,3 +198,11 @@ def test_adelay_of_an_eager_app_runs_the_task(app: Celery) -> None:
     """task_always_eager: as `delay()`."""
     app.conf.task_always_eager = True
     assert asyncio.run(app.tasks["direct.add"].adelay(1, y=2)).get() == 3
+
+
+def test_a_producer_may_be_asked_for_before_anything_else_of_the_app(app: Celery, redis_client: redis.Redis) -> None:
+    """What reads the app's configuration first, a producer or a call, makes no difference to what is published through it."""
+    with app.producer_or_acquire() as producer:
+        for n in range(3):
+            app.tasks["direct.add"].apply_async((n,), producer=producer)
+    assert len(messages(redis_client)) == 3

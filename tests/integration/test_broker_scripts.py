@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from windrow.broker import admin
+from windrow.broker import admin, events
 from windrow.broker.client import Client, connect
 from windrow.broker.keys import Keys, stored
 from windrow.broker.recovery import Recovery
@@ -34,11 +34,7 @@ def resume(client: Client, epoch: int = 1) -> list[Any]:
 
 
 def sync(client: Client, *operations: object, epoch: int = 1, take: int = 0, first: int = 1) -> list[Any]:
-    names = [
-        KEYS.epochs, KEYS.inflight(WORKER), KEYS.started(WORKER), KEYS.events, KEYS.drain, KEYS.queue("q"), KEYS.delayed("q"),
-        KEYS.delayed_messages("q"), KEYS.revoked_version, KEYS.recoveries, KEYS.rate("q"), *KEYS.ready("q"),
-        KEYS.idle("q"), KEYS.listener("q"),
-    ]  # fmt: skip
+    names = KEYS.of_sync(WORKER, "q")
     arguments = [WORKER, epoch, int(time.time() * 1000), "q", take, first, "", "", *operations]
     answer: list[Any] = load("sync")(client, names, arguments)
     return answer
@@ -47,9 +43,9 @@ def sync(client: Client, *operations: object, epoch: int = 1, take: int = 0, fir
 def publish(client: Client, message: str, replaces: str = "", once: str = "") -> int:
     names = [
         KEYS.step("q", 0), KEYS.events, KEYS.queues, KEYS.delayed("q"), KEYS.delayed_messages("q"), KEYS.inflight(WORKER),
-        KEYS.sent("owner"), KEYS.refused,
+        KEYS.most_events, KEYS.sent("owner"), KEYS.refused,
     ]  # fmt: skip
-    arguments = ["q", message, "{}", "", stored(0, "q", b""), message, replaces, "1", once, 100]
+    arguments = ["q", message, "{}", "", stored(0, "q", b""), message, replaces, "1", "", once, 100]
     done: int = load("publish")(client, names, arguments)
     return done
 
@@ -74,9 +70,21 @@ def test_a_dead_workers_finish_is_refused(client: Client) -> None:
     resume(client)
     sync(client, take=1)
     recover(client)
-    assert sync(client, "F", 1, '{"k":"ended"}', "") == [0]
+    assert sync(client, "F", 1, '{"k":"ended"}', "", "") == [0]
     assert resume(client, epoch=2) == [0]
     assert client.lrange("q", 0, -1) == [b"m1"]
+
+
+def test_a_refused_finish_is_told(client: Client) -> None:
+    """A finish of a message that is in flight no more changes nothing, and is on the stream as refused."""
+    publish(client, "m1")
+    resume(client)
+    sync(client, take=1)
+    client.hdel(KEYS.inflight(WORKER), "1")
+    ended = {"k": "ended", "id": "e1", "state": "success"}
+    assert sync(client, "F", 1, events.encode(ended), "e1", "")[1] == [b"1"]
+    told = [event for _, entry in client.xrange(KEYS.events) for event in events.decode(entry)]
+    assert told[-1] == {"k": "refused", "id": "e1", "what": "finish", "of": ended}
 
 
 def test_a_finish_counts_once(client: Client) -> None:
@@ -84,8 +92,8 @@ def test_a_finish_counts_once(client: Client) -> None:
     publish(client, "m1")
     resume(client)
     sync(client, take=1)
-    assert sync(client, "F", 1, '{"k":"ended","n":1}', "")[1] == []
-    assert sync(client, "F", 1, '{"k":"ended","n":2}', "")[1] == [b"1"]
+    assert sync(client, "F", 1, '{"k":"ended","n":1}', "", "")[1] == []
+    assert sync(client, "F", 1, '{"k":"ended","n":2}', "", "")[1] == [b"1"]
     told = [event for _, entry in client.xrange(KEYS.events) for event in json.loads(entry[b"e"])]
     assert [event["n"] for event in told if "n" in event] == [1]
 

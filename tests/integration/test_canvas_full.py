@@ -19,7 +19,7 @@ from windrow.authoring.chords import begin, part_returned
 from windrow.authoring.owed import owed_by
 from windrow.local.servers import EmbeddedRedis
 
-SENTENCE = r"publishing .* failed: Redis must have room for new tasks, but is full \(maxmemory\); .* raise maxmemory"
+SENTENCE = r"publishing .* was refused: Redis must have room for a new task, and its memory is used up \(maxmemory\)"
 
 
 @pytest.fixture

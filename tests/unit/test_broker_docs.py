@@ -27,6 +27,8 @@ def test_every_key_is_on_the_page() -> None:
         keys.idle("<queue>"),
         keys.listener("<queue>"),
         keys.sent("<owner>"),
+        keys.quarantine("<queue>"),
+        keys.clearing("<queue>"),
     }
     written = set(re.findall(r"^\| `(windrow:[^`]+)`", PAGE, re.MULTILINE))
     assert written == simple | made

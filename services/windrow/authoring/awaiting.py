@@ -18,8 +18,8 @@ from kombu.exceptions import OperationalError
 
 from windrow.authoring.direct import DirectProducer
 from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, failure, outlet_of
-from windrow.broker.memory import RedisIsFull, says_full
 from windrow.broker.publication import Publication
+from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
 from windrow.broker.transport import say_unpublished
 
@@ -96,7 +96,7 @@ class LoopOutlet:
         self._waiting.append((publication, answer))
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send())
-        say_unpublished(publication.task_id, await answer)
+        say_unpublished(publication.task_id, judge(await answer, publication.task))
 
     async def _send(self) -> None:
         if not self._begun:
@@ -115,15 +115,9 @@ class LoopOutlet:
                         answers = [failure(self._app, publication.task, waited, error) for publication, _ in batch]
                         break
                     await asyncio.sleep(PAUSE)
-            for (publication, future), answer in zip(batch, answers, strict=True):
-                if future.cancelled():
-                    continue
-                if isinstance(answer, Exception) and says_full(answer):
-                    future.set_exception(RedisIsFull(publication.task))
-                elif isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.cancelled():
+                    future.set_result(answer)  # an error too: whoever waits judges it
 
     async def _pipelined(self, publications: list[Publication]) -> list[Any]:
         answers = await self._once(publications)

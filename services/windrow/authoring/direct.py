@@ -21,12 +21,12 @@ from kombu.utils.functional import maybe_list
 
 from windrow.broker import events
 from windrow.broker.keys import Keys
-from windrow.broker.memory import RedisIsFull, says_full
 from windrow.broker.publication import HEADER, Publication, header_of, publication
+from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
 from windrow.broker.transport import Transport, say_unpublished
 
-_PUBLISH = load("publish")
+_PUBLISH, _REPLACE = load("publish"), load("replace")
 
 Send = Callable[[list[Publication]], None]
 
@@ -95,31 +95,30 @@ class Outlet:
     def send(self, publications: list[Publication]) -> None:
         """Put calls into Redis, in their order; raises kombu's OperationalError when it is away."""
         client = self.client
+        done: list[Any]
         try:
             if len(publications) == 1:
                 done = [_PUBLISH(client, publications[0].keys, publications[0].arguments)]
             else:
                 done = _pipelined(client, publications)
         except redis.ResponseError as error:
-            raise RedisIsFull(publications[0].task) if says_full(error) else error from error
+            done = [error]
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             raise OperationalError(str(error)) from error
         for one, answer in zip(publications, done, strict=True):
-            say_unpublished(one.task_id, answer)
+            say_unpublished(one.task_id, judge(answer, one.task))
 
     def send_together(self, publications: list[Publication]) -> None:
-        """Put calls into Redis in one transaction; raises kombu's OperationalError when it is away."""
-        client = self.client
+        """Put calls that take one attempt's place into Redis, all or none; raises kombu's OperationalError when it is away."""
+        keys = [key for one in publications for key in one.keys]
+        arguments = [argument for one in publications for argument in one.arguments]
+        each = [len(publications[0].keys), len(publications[0].arguments)]
         try:
-            client.execute_command("SCRIPT", "LOAD", _PUBLISH.text)
-            with client.pipeline(transaction=True) as pipe:
-                for one in publications:
-                    pipe.execute_command("EVALSHA", _PUBLISH.sha, len(one.keys), *one.keys, *one.arguments)
-                done = pipe.execute()
+            done = _REPLACE(self.client, keys, [*each, *arguments])
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             raise OperationalError(str(error)) from error
         for one, answer in zip(publications, done, strict=True):
-            say_unpublished(one.task_id, answer)
+            say_unpublished(one.task_id, judge(answer, one.task))
 
 
 def _pipelined(client: redis.Redis, publications: list[Publication]) -> list[Any]:
@@ -127,7 +126,7 @@ def _pipelined(client: redis.Redis, publications: list[Publication]) -> list[Any
         pipe.execute_command("SCRIPT", "LOAD", _PUBLISH.text)
         for one in publications:
             pipe.execute_command("EVALSHA", _PUBLISH.sha, len(one.keys), *one.keys, *one.arguments)
-        return list(pipe.execute())[1:]
+        return list(pipe.execute(raise_on_error=False))[1:]
 
 
 class DirectProducer:

@@ -14,6 +14,7 @@ import redis
 from windrow.authoring.attempt import current_attempt
 from windrow.broker import events
 from windrow.broker.client import Client, connect
+from windrow.broker.scripts import load
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def report(app: Any, task: Any, state: str | None, meta: Any) -> None:
     }
     try:
         client = _client(app)
-        client.xadd(client.keys_of.events, events.fields(event))  # type: ignore[arg-type]
+        load("detail")(client, [client.keys_of.events, client.keys_of.most_events], [events.encode(event)])
         _warned = False
     except (redis.RedisError, OSError, ValueError) as exc:
         if not _warned:

@@ -18,8 +18,8 @@ from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
 from windrow.authoring.owed import current_debt, fresh_id
 from windrow.authoring.replacing import current_replacement
-from windrow.broker.memory import RedisIsFull
 from windrow.broker.publication import HEADER, Publication, header_of
+from windrow.broker.refusal import PublishRefused, is_full, judge
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,10 @@ def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(acquire)
     def producer_or_acquire(producer: Any = None) -> Any:
-        return acquire(producer) if producer is not None else DirectProducer(outlet_of(app), deliver, block)
+        if producer is not None:
+            return acquire(producer)
+        app.conf.get("broker_url")  # read now: Windrow's settings come with the first reading, and begin with a new outlet
+        return DirectProducer(outlet_of(app), deliver, block)
 
     return producer_or_acquire
 
@@ -131,9 +134,16 @@ def bounded(app: Any, name: str, attempt: Callable[[], T], patient: bool) -> T:
     while True:
         try:
             return attempt()
-        except (GaveUp, RedisIsFull):
+        except GaveUp:
             raise
+        except PublishRefused as refusal:
+            if not patient:
+                raise
+            logger.warning("%s; it is tried again", refusal)
+            _pause(_PATIENT_PAUSE)
         except AWAY as exc:
+            if is_full(exc) and not patient:  # kombu's own commands before the message
+                judge(exc, name)
             waited = time.monotonic() - started
             if not patient and waited > RETRY_SECONDS:
                 raise failure(app, name, waited, exc) from exc

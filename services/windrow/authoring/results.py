@@ -10,7 +10,7 @@ from celery.backends.redis import RedisBackend
 from windrow.authoring.attempt import current_attempt
 from windrow.authoring.chords import begin, part_returned
 from windrow.authoring.greenlets import synchronous
-from windrow.broker.memory import says_full
+from windrow.broker.refusal import is_full
 from windrow.broker.scripts import load
 
 ALIAS = "windrow.authoring.results:ResultBackend"
@@ -55,7 +55,7 @@ class ResultBackend(RedisBackend):
         try:
             super()._set(key, value, expires)
         except redis.ResponseError as error:
-            if not says_full(error):
+            if not is_full(error):
                 raise
             self._keep(key, value, self.expires if expires is None else expires)
 
@@ -63,7 +63,7 @@ class ResultBackend(RedisBackend):
         try:
             super()._set_chord_key(key, value)
         except redis.ResponseError as error:
-            if not says_full(error):
+            if not is_full(error):
                 raise
             self.ensure(self._keep, (key, value, self.chord_expires))
 

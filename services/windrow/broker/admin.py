@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import uuid
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import redis
 
 from windrow.broker import events
 from windrow.broker.client import Client
 from windrow.broker.keys import step_of, unstored
 from windrow.broker.publication import HEADER, MOST_MESSAGE, accepted
+from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
 
 MOST_REVOKED = 100_000
 REVOKED_SECONDS = 30 * 24 * 3600.0
+AT_ONCE = 500
+"""Messages, or names, of one call of a script: it holds Redis for some milliseconds."""
+MOST_LOOKS = 20_000
+"""Names times queues of one call."""
+PURGED = "the queue was purged"
 
 
 def pause(client: Client, queue: str) -> None:
     """Take nothing more from a queue; running tasks go on, new ones are kept. Raises redis.RedisError."""
-    client.hset(client.keys_of.queue(queue), "paused", "1")
+    client.insist("HSET", client.keys_of.queue(queue), "paused", "1")
 
 
 def resume(client: Client, queue: str) -> None:
@@ -30,12 +39,17 @@ def resume(client: Client, queue: str) -> None:
 
 def pin(client: Client, queue: str, replicas: int) -> None:
     """Fix a queue's number of workers; the scaler leaves it alone until `release`. Raises redis.RedisError."""
-    client.hset(client.keys_of.queue(queue), "pinned", replicas)
+    client.insist("HSET", client.keys_of.queue(queue), "pinned", replicas)
 
 
 def release(client: Client, queue: str) -> None:
     """Give a queue back to the scaler, and to work: removes a pin and a pause. Raises redis.RedisError."""
     client.hdel(client.keys_of.queue(queue), "pinned", "paused")
+
+
+def know(client: Client, queue: str) -> None:
+    """Note that a queue is served, though stock producers alone may publish to it. Raises redis.RedisError."""
+    client.insist("SADD", client.keys_of.queues, queue)
 
 
 def set_rate(client: Client, queue: str, per_second: float | None, burst: int = 1) -> None:
@@ -44,13 +58,13 @@ def set_rate(client: Client, queue: str, per_second: float | None, burst: int = 
     if per_second is None:
         client.hdel(key, "rate", "burst")
     else:
-        client.hset(key, mapping={"rate": per_second, "burst": burst})
+        client.insist("HSET", key, "rate", per_second, "burst", burst)
 
 
 def ask_drain(client: Client, workers: Iterable[str]) -> None:
     """Ask workers to take nothing more and to say `drained` when nothing is in flight. Raises redis.RedisError."""
     for worker in workers:
-        client.hsetnx(client.keys_of.drain, worker, "asked")
+        client.insist("HSETNX", client.keys_of.drain, worker, "asked")
 
 
 def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
@@ -62,31 +76,33 @@ def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
 
 def count_decisions(client: Client, decisions: Iterable[tuple[str, str]]) -> None:
     """Count scaling decisions, each (queue, reason), that changed a number of workers. Raises redis.RedisError."""
-    made = list(decisions)
-    if made:
-        with client.pipeline(transaction=False) as pipe:
-            for queue, reason in made:
-                pipe.hincrby(client.keys_of.decisions, f"{queue} {reason}", 1)
-            pipe.execute()
+    for queue, reason in decisions:
+        client.insist("HINCRBY", client.keys_of.decisions, f"{queue} {reason}", 1)
 
 
 def report_exit(client: Client, workers: Iterable[str]) -> None:
     """Say that whoever watched these workers' processes saw them end: their messages go back without counting silence."""
     names = list(workers)
     if names:
-        client.sadd(client.keys_of.exited, *names)
+        client.insist("SADD", client.keys_of.exited, *names)
 
 
-def revoke(client: Client, task_ids: Iterable[str]) -> None:
-    """Revoke task ids, in Redis: workers that start later know it too. Raises redis.RedisError."""
+def revoke(client: Client, task_ids: Iterable[str], reason: str = "revoked") -> list[bytes]:
+    """Revoke task ids, in Redis: workers that start later know it too. Delayed ones end at once, on record with `reason`.
+
+    Answers the messages of those that had been delayed. Raises redis.RedisError.
+    """
     now = time.time()
     keys = client.keys_of
-    with client.pipeline() as pipe:
-        pipe.zadd(keys.revoked, dict.fromkeys(task_ids, now))
-        pipe.zremrangebyscore(keys.revoked, "-inf", now - REVOKED_SECONDS)
-        pipe.zremrangebyrank(keys.revoked, 0, -MOST_REVOKED - 1)
-        pipe.incr(keys.revoked_version)
-        pipe.execute()
+    ids = list(task_ids)
+    for some in _chunks(ids, AT_ONCE):
+        client.insist("ZADD", keys.revoked, *itertools.chain.from_iterable((now, task_id) for task_id in some))
+    client.zremrangebyscore(keys.revoked, "-inf", now - REVOKED_SECONDS)
+    client.zremrangebyrank(keys.revoked, 0, -MOST_REVOKED - 1)
+    client.insist("INCR", keys.revoked_version)
+    # Only now: one that becomes due in between is found revoked when it is taken.
+    queues = [queue.decode() for queue in cast(set[bytes], client.smembers(keys.queues))]
+    return cancel_delayed(client, queues, ids, reason)
 
 
 def revoked(client: Client) -> list[str]:
@@ -94,68 +110,54 @@ def revoked(client: Client) -> list[str]:
     return [str(task_id, "utf-8") for task_id in cast(list[bytes], client.zrange(client.keys_of.revoked, 0, -1))]
 
 
-def cancel_delayed(client: Client, queue: str, tag: str, execution: str, reason: str) -> bool:
-    """Take a delayed execution out for good and put its final `cancelled` on record; False if it is delayed no more."""
+def cancel_delayed(
+    client: Client, queues: Iterable[str], names: Iterable[str], reason: str, *, execution: str | None = None
+) -> list[bytes]:
+    """Take delayed messages out for good, each with its final `cancelled` on record; answers those that were there.
+
+    `names` are task ids (or the fields of `windrow:delayed:<queue>`); with `execution`, only its own message is taken out.
+    """
     keys = client.keys_of
-    event = _cancelled(execution, queue, reason)
-    names = [keys.delayed(queue), keys.delayed_messages(queue), keys.events]
-    return bool(load("cancel")(client, names, [tag, events.encode(event)]))
+    sets = [key for queue in queues for key in (keys.delayed(queue), keys.delayed_messages(queue))]
+    how = "any" if execution is None else "own"
+    out: list[bytes] = []
+    if not sets:
+        return out
+    for some in _chunks(list(names), min(AT_ONCE, MOST_LOOKS // len(sets) + 1)):
+        pairs = itertools.chain.from_iterable((name, execution or events.new_id()) for name in some)
+        out += (
+            unstored(value)[2]
+            for value in load("cancel")(client, [*keys.of_cancel(), *sets], [time.time(), reason, how, "", *pairs])
+        )
+    return out
 
 
 def purge(client: Client, queue: str) -> int:
     """Drop every ready and delayed task of a queue, each on record as `cancelled`; says how many. In flight ones stay."""
     keys = client.keys_of
     dropped = 0
-    for name in keys.ready(queue):
-        while popped := cast(list[bytes], client.lpop(name, 500)):
-            _drop(client, queue, popped)
-            dropped += len(popped)
-    delayed = cast(dict[bytes, bytes], client.hgetall(keys.delayed_messages(queue)))
-    for tag, value in delayed.items():
-        header = _header(unstored(value)[2])
-        dropped += cancel_delayed(client, queue, tag.decode(), header.get("id") or events.new_id(), "the queue was purged")
+    for name, how in [*((name, "list") for name in keys.ready(queue)), (keys.quarantine(queue), "apart")]:
+        while True:
+            spare = itertools.chain.from_iterable(("", events.new_id()) for _ in range(AT_ONCE))
+            popped = len(load("cancel")(client, [*keys.of_cancel(), name], [time.time(), PURGED, how, queue, *spare]))
+            if not popped:
+                break
+            dropped += popped
+    delayed = [name.decode() for name in cast(list[bytes], client.hkeys(keys.delayed_messages(queue)))]
+    dropped += len(cancel_delayed(client, [queue], delayed, PURGED))
     client.srem(keys.queues, queue)
     return dropped
 
 
-def _drop(client: Client, queue: str, messages: list[bytes]) -> None:
-    ended = []
-    for message in messages:
-        header = _header(message)
-        event = _cancelled(header.get("id") or events.new_id(), queue, "the queue was purged")
-        if not header:
-            event.update(_identity(message))
-        ended.append(event)
-    client.xadd(client.keys_of.events, cast(dict[Any, Any], events.fields(*ended)))
-
-
-def _cancelled(execution: str, queue: str, reason: str) -> events.Event:
-    return {
-        "k": events.ENDED, "id": execution, "t": time.time(), "attempt": None, "outcome": None, "state": "cancelled",
-        "queue": queue, "reason": reason,
-    }  # fmt: skip
-
-
-def _header(message: bytes) -> dict[str, Any]:
-    try:
-        return dict(json.loads(message)["headers"].get(HEADER) or {})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _identity(message: bytes) -> dict[str, Any]:
-    try:
-        headers = json.loads(message)["headers"]
-        return {"task_id": str(headers.get("id")), "task": str(headers.get("task"))}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {"task_id": str(uuid.uuid4())}
+def _chunks(names: list[str], size: int) -> Iterator[list[str]]:
+    return (names[at : at + size] for at in range(0, len(names), size))
 
 
 def republish(client: Client, queue: str, message: bytes | str, *, redo_of: str) -> str:
     """Run a kept message again as a new execution that names the old; returns its id.
 
-    The new execution has a new task id, so that Celery's results of both stay apart. Raises redis.RedisError, and
-    ValueError when the message can't be read.
+    The new execution has a new task id, so that Celery's results of both stay apart. Raises redis.RedisError,
+    PublishRefused, and ValueError when the message can't be read.
     """
     made = json.loads(message)
     now = time.time()
@@ -171,8 +173,13 @@ def republish(client: Client, queue: str, message: bytes | str, *, redo_of: str)
     step = step_of(properties.get("priority"))
     names = [
         keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), keys.delayed_messages(queue),
-        keys.delayed_messages(queue),
+        keys.delayed_messages(queue), keys.most_events,
     ]  # fmt: skip
     keep = "1" if len(text) <= MOST_MESSAGE else ""
-    load("publish")(client, names, [queue, text, events.encode(event), "", "", tag, "", keep])
+    arguments = [queue, text, events.encode(event), "", "", f"{task_id}\n{tag}", "", keep]
+    try:
+        answer = load("publish")(client, names, arguments)
+    except redis.ResponseError as error:
+        answer = error
+    judge(answer, event["task"])
     return str(headers[HEADER]["id"])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import redis
 
 from windrow.broker.keys import Keys
+from windrow.broker.scripts import load
 
 
 class Client(redis.Redis):
     """A Redis client that knows the platform's keys."""
 
     keys_of: Keys
+
+    def insist(self, command: str, key: str, *arguments: Any) -> Any:
+        """Do one write that a full Redis, too, does not refuse; `key` has no time to live. Raises redis.RedisError."""
+        return load("insist")(self, [key], [command, *arguments])
 
 
 def connect(url: str, *, timeout: float = 3.0, key_prefix: str = "") -> Client:

@@ -18,7 +18,8 @@ PROGRESS = "progress"
 ENDED = "ended"
 MOVED = "moved"
 RECOVERED = "recovered"
-KINDS = (ACCEPTED, STARTED, PROGRESS, ENDED, MOVED, RECOVERED)
+REFUSED = "refused"
+KINDS = (ACCEPTED, STARTED, PROGRESS, ENDED, MOVED, RECOVERED, REFUSED)
 
 Event = dict[str, Any]
 
@@ -59,6 +60,11 @@ def is_id(value: object, now: float) -> bool:
 def id_time(text: str) -> float:
     """When an execution id was made, in seconds since 1970."""
     return int(text.replace("-", "")[:12], 16) / 1000
+
+
+def refused(ended: Event) -> Event:
+    """The event of an attempt's end that came when its message had been given to another worker."""
+    return {"k": REFUSED, "id": ended["id"], "t": ended.get("t"), "what": "finish", "of": ended}
 
 
 def encode(event: Event) -> str:

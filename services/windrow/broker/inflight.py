@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from windrow.broker.keys import HANDED_ON, unstored
+from windrow.broker.keys import HANDED_ON, stored, unstored
 
 Operation = tuple[str | bytes | int, ...]
 
@@ -20,6 +20,8 @@ TAKES_OUT = frozenset("FPGK")
 
 AHEAD_SECONDS = 0.02
 """What is taken ahead should start within this time."""
+RECENT_SECONDS = 2.0
+"""Redis puts what it has done on disk each second (`appendfsync everysec`)."""
 MOST_AHEAD = 64
 """A bound on what is taken ahead, whatever the pace."""
 
@@ -34,6 +36,10 @@ class Taken:
     message: bytes
     delivered_at: float | None = None
     """When the pool got it, monotonic seconds; None while it waits."""
+    goes_on: bool = False
+    """Whether something follows its end: a next step, a callback, a chord."""
+    names: str = ""
+    """Its delivery tag and its task id, as the script `sync` takes them; '' when it must look them up."""
 
 
 @dataclass
@@ -48,6 +54,17 @@ class InFlight:
     next_tag: int = 1
     pace: float | None = None
     """Mean seconds from one end to the next with all slots busy, from how long the pool kept each; None before the first."""
+
+    alone: int | None = None
+    """The message, by its tag, beside which nothing else may run."""
+    clearing: bool = False
+    """Whether nothing may be taken until all that is in flight here has ended, so that one can run alone."""
+
+    leaving: dict[int, Taken] = field(default_factory=dict)
+    """Messages that an operation which was not answered yet takes out."""
+    recent: deque[tuple[float, Operation]] = field(default_factory=deque)
+    """Finals that were told within `RECENT_SECONDS`: Redis may lose that much when it dies. Not of what something follows: it
+    may have been lost with them, so that the body must run again."""
 
     deep: bool = False
     """Whether the pool itself takes short calls ahead, and hands back those that it has not started."""
@@ -82,6 +99,8 @@ class InFlight:
     @property
     def wanted(self) -> int:
         """How many messages the next call should take."""
+        if self.alone is not None or (self.clearing and self.messages):
+            return 0
         return max(self.slots + self.ahead - len(self.messages), 0)
 
     def take(self, values: Iterable[bytes]) -> None:
@@ -101,9 +120,13 @@ class InFlight:
     def say(self, *operation: str | bytes | int, now: float = 0.0) -> None:
         """Send an operation with the next call; those that take a message out end its stay here at once."""
         if operation[0] in TAKES_OUT:
-            taken = self.messages.pop(int(operation[1]), None)
+            tag = int(operation[1])
+            taken = self.messages.pop(tag, None)
             if taken is None:
                 return
+            self.leaving[tag] = taken
+            if tag == self.alone:
+                self.alone = None
             if taken.delivered_at is None:
                 self.waiting.remove(taken.tag)
             elif operation[0] == "F":
@@ -130,9 +153,30 @@ class InFlight:
         self.unanswered, self.outbox = self.outbox, []
         return self.unanswered
 
-    def answered(self) -> None:
+    def answered(self, now: float = 0.0) -> None:
         """The call with the last batch was answered: it was carried out once."""
-        self.unanswered = []
+        if self.unanswered:
+            for operation in self.unanswered:
+                if operation[0] in TAKES_OUT:
+                    taken = self.leaving.pop(int(operation[1]), None)
+                    if operation[0] == "F" and operation[3] and taken is not None and not taken.goes_on:
+                        self.recent.append((now, operation))
+            self.unanswered = []
+        while self.recent and self.recent[0][0] < now - RECENT_SECONDS:
+            self.recent.popleft()
+
+    def unknown_to(self, inflight: dict[int, bytes]) -> list[tuple[int, bytes]]:
+        """What is in this worker's hands, or just leaving them, and not in the in-flight set: (tag, stored message)."""
+        mine = {**self.leaving, **self.messages}
+        return [
+            (tag, stored(taken.step, taken.queue, taken.message)) for tag, taken in sorted(mine.items()) if tag not in inflight
+        ]
+
+    def say_again(self) -> None:
+        """Redis has lost its last moments: the finals that were told in them are told again."""
+        again: list[Operation] = [("X", *operation[1:]) for _, operation in self.recent]
+        self.recent.clear()
+        self.outbox = again + self.outbox
 
     def resumed(self, inflight: dict[int, bytes]) -> list[Taken]:
         """After a lost connection: settle what the lost call did, from the in-flight set itself.
@@ -143,7 +187,7 @@ class InFlight:
         pending = [op for op in self.unanswered if op[0] not in TAKES_OUT or int(op[1]) in inflight]
         self.outbox = pending + self.outbox
         self.unanswered = []
-        leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT}
+        leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT or op[0] == "X"}
         adopted = []
         for tag in sorted(inflight):
             self.next_tag = max(self.next_tag, tag + 1)

@@ -29,7 +29,14 @@ class Keys:
     revoked = _key("windrow:revoked")
     revoked_version = _key("windrow:revoked:version")
     recoveries = _key("windrow:recoveries")
+    held = _key("windrow:held")
+    spent = _key("windrow:spent")
+    spent_before = _key("windrow:spent:before")
+    run = _key("windrow:run")
+    settling = _key("windrow:settling")
     events = _key("windrow:events")
+    most_events = _key("windrow:events:most")
+    behind = _key("windrow:events:behind")
     leader = _key("windrow:leader")
     server = _key("windrow:server")
     servers = _key("windrow:servers")
@@ -72,6 +79,14 @@ class Keys:
         """Which worker of a queue hears the next push."""
         return f"{self.prefix}windrow:listener:{queue}"
 
+    def quarantine(self, queue: str) -> str:
+        """Messages of a queue whose attempts died with their processes twice: each runs alone in its worker."""
+        return f"{self.prefix}windrow:quarantine:{queue}"
+
+    def clearing(self, queue: str) -> str:
+        """Which worker of a queue makes room for a message in quarantine."""
+        return f"{self.prefix}windrow:clearing:{queue}"
+
     def bell(self, worker: str) -> str:
         """The channel that wakes one worker."""
         return f"{self.prefix}windrow:bell:{worker}"
@@ -79,6 +94,19 @@ class Keys:
     def ready(self, queue: str) -> list[str]:
         """The lists of a queue, one for each priority step, in the order in which they are taken from."""
         return [self.step(queue, step) for step in PRIORITY_STEPS]
+
+    def of_sync(self, worker: str, queue: str) -> list[str]:
+        """The keys of the script `sync`, in its order."""
+        return [
+            self.epochs, self.inflight(worker), self.started(worker), self.events, self.drain, self.queue(queue),
+            self.delayed(queue), self.delayed_messages(queue), self.revoked_version, self.recoveries, self.rate(queue),
+            *self.ready(queue), self.idle(queue), self.listener(queue), self.held, self.spent, self.spent_before,
+            self.settling, self.quarantine(queue), self.clearing(queue),
+        ]  # fmt: skip
+
+    def of_cancel(self) -> list[str]:
+        """The keys of the script `cancel`, in its order, before those of queues."""
+        return [self.events, self.recoveries, self.held, self.spent]
 
     def step(self, queue: str, step: int) -> str:
         """The list of one priority step of a queue: Celery's own layout."""

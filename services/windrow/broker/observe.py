@@ -113,24 +113,25 @@ def observe(client: Client, queues: Sequence[str], now: float | None = None) -> 
             pipe.zcard(keys.delayed(queue))
             pipe.zcount(keys.delayed(queue), "-inf", (now + DUE_SOON_SECONDS) * 1000)
             pipe.hmget(keys.queue(queue), "paused", "pinned")
+            pipe.llen(keys.quarantine(queue))
         infos, beats, drains, *answers = pipe.execute()
     everyone = _workers(infos, beats, drains)
     with client.pipeline(transaction=False) as pipe:
         for worker in everyone:
             pipe.hlen(keys.inflight(worker.id))
         held = dict(zip((worker.id for worker in everyone), pipe.execute() if everyone else (), strict=True))
-    each = 2 * steps + 3
+    each = 2 * steps + 4
     readings = {}
     for n, queue in enumerate(queues):
         part = answers[n * each : (n + 1) * each]
         heads = part[steps : 2 * steps]
-        delayed, due_soon, (paused, pinned) = part[2 * steps :]
+        delayed, due_soon, (paused, pinned), apart = part[2 * steps :]
         own = tuple(worker for worker in everyone if worker.queue == queue)
         age, lower = _oldest(queue, heads, now)
         readings[queue] = QueueReading(
             queue=queue,
             at=now,
-            ready=sum(part[:steps]),
+            ready=sum(part[:steps]) + apart,
             delayed=delayed,
             due_soon=due_soon,
             in_flight=sum(held[worker.id] for worker in own),

@@ -57,12 +57,13 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
     return Publication(
         [
-            keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight,
+            keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight, keys.most_events,
             keys.sent(once) if once else messages, keys.refused,
         ],
         [
-            queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""), tag,
-            replaces[1] if replaces else "", "1" if keep else "", _member(headers, given, tag) if once else "",
+            queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""),
+            f"{headers['id']}\n{tag}",
+            replaces[1] if replaces else "", "1" if keep else "", "", _member(headers, given, tag) if once else "",
             given.get("for", ONCE_SECONDS),
         ],
         str(headers["id"]),
@@ -89,6 +90,13 @@ def _member(headers: dict[str, Any], given: dict[str, Any], tag: str) -> str:
         return tag  # its ids are new in each attempt
     index = headers.get("group_index")
     return str(headers["id"]) if index is None else f"{headers['id']}:{index}"
+
+
+def names_of(properties: dict[str, Any]) -> str:
+    """A message's delivery tag and task id as the script `sync` compares them; '' when it must look them up itself."""
+    text = f"{properties.get('delivery_tag')}\n{properties.get('correlation_id')}"
+    plain = text.isascii() and "\\" not in text and '"' not in text and text.count("\n") == 1
+    return text if plain and text.replace("\n", "").isprintable() else ""
 
 
 def _priority(given: object) -> int:

@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 LONGEST_TICK = 3.0
 """When two ticks lie further apart, the leader (or Redis) was away: every count of silence starts afresh."""
 REMEMBER_GONE = 24 * 3600.0
+SPENT_SECONDS = 1800.0
+"""The delivery tags of what has ended are kept for once to twice this time…"""
+MOST_SPENT = 500_000
+"""…or so many, once to twice: then the older half is forgotten."""
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Recovery:
         self._client, self._max, self._default = client, max_recoveries, default
         self._silence = Silence()
         self._next_cleaning = 0.0
+        self._spent_since = float("-inf")
 
     def tick(self, now: float) -> list[str]:
         """Look once (each second), at `now` (monotonic seconds); the workers whose messages went back.
@@ -66,13 +71,17 @@ class Recovery:
             pipe.hkeys(keys.epochs)
             pipe.hgetall(keys.beats)
             pipe.smembers(keys.exited)
-            known, beats, exited = pipe.execute()
+            pipe.scard(keys.spent)
+            known, beats, exited, spent = pipe.execute()
         workers = {worker.decode(): beats.get(worker, b"") for worker in known}
         dead = self._silence.dead(workers, now)
         # A watched process that has exited, with children that die with it, needs no counting.
         dead += [worker.decode() for worker in exited if worker.decode() in workers and worker.decode() not in dead]
         for worker in dead:
             self.recover(worker)
+        if spent > MOST_SPENT or (spent and now - self._spent_since > SPENT_SECONDS):
+            self._client.rename(keys.spent, keys.spent_before)
+            self._spent_since = now
         if now >= self._next_cleaning:
             self._next_cleaning = now + 600
             self._silence.promised = {name: until for name, until in self._silence.promised.items() if until > now}
@@ -89,7 +98,7 @@ class Recovery:
         queue = worker.split("/", 1)[0]
         names = [
             keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(worker), keys.started(worker),
-            keys.gone, keys.events, keys.recoveries, keys.exited,
+            keys.gone, keys.events, keys.recoveries, keys.exited, keys.held, keys.spent,
         ]  # fmt: skip
         arguments = [worker, int(time.time() * 1000), keys.prefix, self._max.get(queue, self._default)]
         back, lost = load("recover")(self._client, names, arguments)

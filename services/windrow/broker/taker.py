@@ -8,6 +8,7 @@ Redis may go away at any time: what is to be said waits, and what a lost call di
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
@@ -18,6 +19,7 @@ from typing import Any
 import hiredis
 import redis
 
+from windrow.broker import events
 from windrow.broker.inflight import InFlight, Taken
 from windrow.broker.keys import Keys
 from windrow.broker.scripts import load
@@ -31,15 +33,24 @@ LOOK_SECONDS_UNTRACKED = 0.1
 """How often a worker looks that no push can reach. With tracking forbidden that is the queue's listener alone, the others have
 their bells; with RESP2 it is each. Second connections that block (BLMOVE of a list onto itself, one for each priority) were not
 worth it: every Redis that Windrow supports speaks RESP3."""
+ALONE, CLEARING = 1, 2
 LISTENER, IDLE, LISTENER_OF_MORE = 1, 2, 3
 """What a call says that this worker is now; in the first two cases nothing waits, and it will hear of what comes."""
 OVERDUE_SECONDS = 5.0
 """A call that is not answered for so long is given up with its connection."""
+SETTLE_SECONDS = 3.0
+"""After Redis has lost data nobody takes anything for so long: every worker is back by then and has said what it holds."""
+SILENT_SECONDS = 0.25
+"""While a call has waited so long for its answer, nothing more is started: others may be given what this worker holds."""
 STALE_SECONDS = 0.03
 """What was taken ahead and does not start for so long goes back to its queue."""
 GENERATION = 1_000_000
 """Connections of one process are fewer than this: their numbers differ from those of the process before it."""
-RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+RETRY_SECONDS = (0.2, 0.5, 1.0)
+
+
+LOST_DATA = 2
+"""What `resume` answers while workers put back what Redis has lost."""
 
 
 class Gone(Exception):
@@ -63,6 +74,8 @@ class Taker:
         on_gone: Callable[[], None] = lambda: None,
         on_idle: Callable[[], None] = lambda: None,
         on_hand_back: Callable[[], None] = lambda: None,
+        on_double: Callable[[Taken], None] = lambda taken: None,
+        on_restored: Callable[[], None] = lambda: None,
         generation: int = 0,
     ) -> None:
         """`generation` tells the processes apart that serve one worker one after the other."""
@@ -70,11 +83,12 @@ class Taker:
         self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
         self._make_connection = make_connection
         self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
-        self._on_hand_back = on_hand_back
+        self._on_hand_back, self._on_double, self._on_restored = on_hand_back, on_double, on_restored
         self._deliver: Callable[[Taken], None] | None = None
         self._hub: Any = None
         self._wire: Wire | None = None
         self._epoch = generation * GENERATION
+        self._known = False
         self._sent_at: float | None = None
         self._asked = 0
         self._look = True
@@ -92,13 +106,9 @@ class Taker:
         self._looked_at = 0.0
         self._attached = 0
         self._polling = False
-        self._unread = {keys.epochs.encode(), keys.inflight(worker).encode()}
+        self._unread = {name.encode() for name in (keys.epochs, keys.inflight(worker), keys.held, keys.spent)}
         self._sync = load("sync")
-        self.sync_keys = [
-            keys.epochs, keys.inflight(worker), keys.started(worker), keys.events, keys.drain, keys.queue(queue),
-            keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
-            *keys.ready(queue), keys.idle(queue), keys.listener(queue),
-        ]  # fmt: skip
+        self.sync_keys = keys.of_sync(worker, queue)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # --- what the worker calls -------------------------------------------------------------------------------------------
@@ -198,9 +208,10 @@ class Taker:
             self._pumping = False
 
     def _deliver_waiting(self) -> None:
-        if self._deliver is None:
-            return
         now = time.monotonic()
+        silent = self._wire is None or (self._sent_at is not None and now - self._sent_at > SILENT_SECONDS)
+        if self._deliver is None or silent:
+            return
         while (taken := self.inflight.next(now)) is not None:
             self._last_delivery = now
             self._deliver(taken)
@@ -224,7 +235,8 @@ class Taker:
         resting = self._stopping or self._deliver is None
         wanted = 0 if resting else inflight.wanted
         # A listener that is full looks too when something came: it rings the others.
-        asks = (now >= self._not_before and (self._heard or (self._look and wanted > 0))) or (resting and self._is > 0)
+        looks = self._heard or (self._look and (wanted > 0 or inflight.clearing))
+        asks = (now >= self._not_before and looks) or (resting and self._is > 0)
         takes = asks and (resting or len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2)
         due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
         if takes or due or (self._stopping and inflight.outbox):
@@ -301,16 +313,27 @@ class Taker:
             # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
             self._lost(redis.ConnectionError("Redis does not know this worker"))
             return
-        _, refused, taken, _drain, version, next_look, limited, killed, what = reply
-        self.inflight.answered()
+        _, refused, taken, _drain, version, next_look, limited, killed, what, doubles, alone, copies = reply
+        self.inflight.answered(time.monotonic())
         if refused:
             logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
         if version and version != self._revoked_version:
             self._revoked_version = version
             self._on_revoked()
+        if copies:
+            logger.warning("%d messages were thrown away: exact copies of such that are in flight or have ended", copies)
+        first = self.inflight.next_tag
         self.inflight.take(taken)
+        for place in doubles:
+            self._on_double(self.inflight.messages[first + place - 1])
         if what >= 0:
+            self.inflight.clearing = alone == CLEARING
+            self.inflight.alone = first if alone == ALONE else self.inflight.alone
             self._settle_down(what, len(taken))
+            if alone == CLEARING:
+                self.inflight.give_back_waiting()
+                self._on_hand_back()
+            self._look = self._look or alone == ALONE
         if next_look > 0 and self._hub is not None:
             if limited:
                 self._not_before = time.monotonic() + next_look / 1000
@@ -348,6 +371,7 @@ class Taker:
             wire.close()
         self._sent_at = None
         self._is, self._heard = 0, False
+        self._on_hand_back()
         delay = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
         self._failures += 1
         logger.warning("%s; trying again in %g s, running tasks go on", error, delay)
@@ -362,6 +386,7 @@ class Taker:
             wire.call("SCRIPT", "LOAD", self._sync.text)
             wire.subscribe(self.keys.bell(self.worker))
             held = self._resume(wire)
+            wire.listen()
         except Gone:
             logger.critical("this worker (%s) was declared dead and its messages were given to others; it stops", self.worker)
             self._on_gone()
@@ -374,16 +399,37 @@ class Taker:
         self._failures = 0
         for taken in self.inflight.resumed(held):
             logger.info("message %d of %s was taken by a call whose answer was lost", taken.tag, taken.queue)
-        wire.listen()
         self._wire = wire
         self._look = True
         self._hub.add_reader(wire.fileno(), self._readable)
         self._pump()
 
+    def _tell_refused(self, wire: Wire) -> None:
+        """This worker is dead for the others: the ends that it has not told yet are put on record as refused."""
+        told = [str(op[2]) for op in self.inflight.unanswered + self.inflight.outbox if op[0] == "F" and op[2]]
+        for first in range(0, len(told), 500):
+            made = [events.refused(json.loads(text)) for text in told[first : first + 500]]
+            fields = [part for pair in events.fields(*made).items() for part in pair]
+            wire.call("XADD", self.keys.events, "*", *fields)
+
     def _resume(self, wire: Wire) -> dict[int, bytes]:
-        self._epoch += 1
-        keys = [self.keys.epochs, self.keys.gone, self.keys.workers, self.keys.inflight(self.worker)]
-        answer = wire.call("EVAL", load("resume").text, len(keys), *keys, self.worker, self._epoch, self.info)
+        """Register, put back what Redis has lost, and read what is in flight."""
+        known, self._epoch, self._known = self._known, self._epoch + 1, True
+        keys, inflight = self.keys, self.keys.inflight(self.worker)
+        names = [keys.epochs, keys.gone, keys.workers, inflight, keys.run, keys.settling]
+        arguments = [self.worker, self._epoch, self.info, wire.run_id(), int(SETTLE_SECONDS * 1000), "1" if known else ""]
+        answer = wire.call("EVAL", load("resume").text, len(names), *names, *arguments)
         if answer[0] == 0:
+            self._tell_refused(wire)
             raise Gone
-        return {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
+        held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
+        if answer[0] == LOST_DATA and known:
+            self.inflight.say_again()
+            lost = self.inflight.unknown_to(held)
+            names = [keys.epochs, inflight, keys.held, keys.spent, keys.spent_before, keys.settling]
+            values = [part for one in lost for part in one]
+            back = set(map(int, wire.call("EVAL", load("restore").text, len(names), *names, *arguments[:2], *values)))
+            logger.warning("Redis has lost data; of %d messages in hand that it lost, %d are back", len(lost), len(back))
+            held.update((tag, value) for tag, value in lost if tag in back)
+            self._on_restored()
+        return held

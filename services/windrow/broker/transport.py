@@ -10,17 +10,19 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import redis
 from kombu.transport import redis as stock
-from kombu.utils.json import object_hook
+from kombu.utils.json import dumps, object_hook
 
 from windrow.broker.inflight import Taken
 from windrow.broker.keys import Keys
-from windrow.broker.memory import RedisIsFull, says_full
-from windrow.broker.publication import MOST_MESSAGE, publication
+from windrow.broker.publication import MOST_MESSAGE, names_of, publication
+from windrow.broker.refusal import is_full, judge
 from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
 
@@ -29,17 +31,30 @@ logger = logging.getLogger(__name__)
 _DROPPED = "what takes the place of %s was dropped: its attempt had been given to another worker"
 _AGAIN = "%s was not published again: it had been published before"
 
-_PUBLISH = load("publish")
+_PUBLISH, _INSIST = load("publish"), load("insist")
 _decode = json.JSONDecoder(object_hook=object_hook).decode
 """What kombu's `loads` does, with one decoder for all messages."""
 
 
-def say_unpublished(task_id: str, answer: object) -> None:
+def say_unpublished(task_id: str, answer: int) -> None:
     """Log it when `publish.lua` has published nothing."""
     if answer == 0:
         logger.warning(_DROPPED, task_id)
     elif answer == 2:
         logger.info(_AGAIN, task_id)
+
+
+NOTHING_FOLLOWS = b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+"""How the body of a call ends that is part of no canvas."""
+
+
+@contextmanager
+def _left_out_when_full() -> Iterator[None]:
+    try:
+        yield
+    except redis.ResponseError as error:
+        if not is_full(error):
+            raise
 
 
 Rejecter = Callable[[Taken, str], None]
@@ -64,25 +79,14 @@ class Channel(stock.Channel):
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         headers = message.get("headers") or {}
         if "task" not in headers or "id" not in headers or queue in self._expires:
-            super()._put(queue, message, **kwargs)
+            self._answer(queue, message, **kwargs)
             return
         made = publication(message, queue, self.platform_keys)
         try:
-            done = _PUBLISH(self._plain_client(), made.keys, made.arguments)
+            answer = _PUBLISH(self._plain_client(), made.keys, made.arguments)
         except redis.ResponseError as error:
-            raise RedisIsFull(made.task) if says_full(error) else error from error
-        say_unpublished(headers["id"], done)
-
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        """As kombu's; though Redis is full, since what a running task owes may be the first message to a queue."""
-        try:
-            super()._queue_bind(exchange, routing_key, pattern, queue)
-        except redis.ResponseError as error:
-            if not says_full(error) or queue in self._expires:
-                raise
-            tables = [self.keyprefix_queue % exchange, self.keyprefix_binding_permanent % exchange]
-            member = self.sep.join([routing_key or "", pattern or "", queue or ""])
-            load("bind")(self._plain_client(), [self.global_keyprefix + table for table in tables], [member])
+            answer = error
+        say_unpublished(headers["id"], judge(answer, made.task))
 
     def _plain_client(self) -> redis.Redis:
         """A client on this channel's pool that puts no prefix before keys: a script's keys have theirs already."""
@@ -90,6 +94,49 @@ class Channel(stock.Channel):
         if self._plain is None or self._plain.connection_pool is not pool:
             self._plain = redis.Redis(connection_pool=pool)
         return self._plain
+
+    # --- a full Redis refuses kombu's transactions, reading ones too: no worker's start and no remote control may fail by that
+
+    def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str | None) -> None:
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)
+        except redis.ResponseError as error:
+            if not is_full(error):
+                raise
+            member = self.sep.join([routing_key or "", pattern or "", queue or ""])
+            for table in (self.keyprefix_queue, self.keyprefix_binding_permanent):
+                self._insist("SADD", table % (exchange,), member)
+
+    def _size(self, queue: str) -> int:
+        with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+            for step in self.priority_steps:
+                pipe.llen(self._q_for_pri(queue, step))
+            return sum(pipe.execute())
+
+    @cached_property
+    def _refresh_binding(self) -> Any:
+        return self._create_client().register_script("redis.call('PERSIST', KEYS[1])\n" + stock.REFRESH_BINDING)
+
+    def _refresh_bindings(self, queues: list[str]) -> None:
+        with _left_out_when_full():
+            super()._refresh_bindings(queues)
+
+    def _maybe_update_queues_expire(self, client: Any, queue: str) -> None:
+        with _left_out_when_full():
+            super()._maybe_update_queues_expire(client, queue)
+
+    def _answer(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        """Put what is no task call: an answer of remote control, say."""
+        try:
+            super()._put(queue, message, **kwargs)
+        except redis.ResponseError as error:
+            if not is_full(error) or queue not in self._expires:
+                raise
+            self._insist("LPUSH", queue, dumps(message))
+            self._plain_client().pexpire(self.global_keyprefix + queue, self._expires[queue])
+
+    def _insist(self, command: str, key: str, *arguments: Any) -> None:
+        _INSIST(self._plain_client(), [self.global_keyprefix + key], [command, *arguments])
 
     # --- taking ----------------------------------------------------------------------------------------------------------
 
@@ -109,6 +156,7 @@ class Channel(stock.Channel):
                 return
             try:
                 raw = _decode(taken.message.decode())
+                taken.names = names_of(raw["properties"])
                 raw["properties"]["delivery_tag"] = taken.tag
                 message = self.Message(raw, channel=self)
             except Exception as error:  # whatever a stranger has put into the queue
@@ -116,6 +164,7 @@ class Channel(stock.Channel):
                     raise
                 self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
                 return
+            taken.goes_on = isinstance(message.body, bytes) and not message.body.endswith(NOTHING_FOLLOWS)
             message.taken = taken
             callback(message)
 
@@ -139,7 +188,7 @@ class Channel(stock.Channel):
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
         """Acknowledge; with a taker this ends the message's stay without an event."""
         if self.taker is not None and isinstance(delivery_tag, int):
-            self.taker.say("F", delivery_tag, "", "")
+            self.taker.say("F", delivery_tag, "", "", "")
         else:
             super().basic_ack(delivery_tag, multiple)
 
@@ -149,7 +198,7 @@ class Channel(stock.Channel):
             if requeue:
                 self.taker.say("G", delivery_tag, "")
             else:
-                self.taker.say("F", delivery_tag, "", "")
+                self.taker.say("F", delivery_tag, "", "", "")
         else:
             super().basic_reject(delivery_tag, requeue)
 
@@ -187,6 +236,10 @@ class _Poller(stock.MultiChannelPoller):
     """Set by a worker whose tasks come through a taker."""
     _listen_again = 0.0
     _refreshing: threading.Thread | None = None
+
+    def on_poll_init(self, poller: Any) -> None:
+        with _left_out_when_full():
+            super().on_poll_init(poller)
 
     def _register_LISTEN(self, channel: Channel) -> None:
         if not self.patient:

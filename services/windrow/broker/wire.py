@@ -6,6 +6,7 @@ when a key that this connection has read changes (client tracking), and what is 
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -49,6 +50,15 @@ class Wire:
         """Send one command and wait for its reply; only for the first steps after connecting."""
         self._connection.send_command(*command)
         return self._connection.read_response()
+
+    def run_id(self) -> str:
+        """Which run of the server this is: another one after each start; '' where that may not be asked."""
+        try:
+            text = self.call("INFO", "server")
+        except redis.ResponseError:  # an ACL that does not allow it
+            return ""
+        found = re.search(rb"run_id:(\w+)", text if isinstance(text, bytes) else str(text).encode())
+        return found[1].decode() if found else ""
 
     def subscribe(self, channel: str) -> None:
         """Hear what is published on a channel, where that is allowed; only for the first steps after connecting."""

@@ -69,7 +69,8 @@ def _cancel(target: Target, client: Client, row: dict[str, Any]) -> str:
     from windrow.broker import admin
 
     waits = row["state"] in ("delayed", "retrying")
-    if waits and row["tag"] and admin.cancel_delayed(client, row["queue"], row["tag"], str(row["id"]), REASON):
+    names = [row["task_id"], f"{row['task_id']}\n{row['tag']}", row["tag"]]
+    if waits and admin.cancel_delayed(client, [row["queue"]], filter(None, names), REASON, execution=str(row["id"])):
         return "taken out"
     if row["state"] != "running":
         admin.revoke(client, [row["task_id"]])

@@ -99,6 +99,17 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         _IN_TRANSACTION,
     ),
     Metric(
+        "windrow_refusals_total",
+        "counter",
+        ("queue", "reason"),
+        "refusals",
+        "What was kept from counting twice: `finish`, an attempt's end that came when its message had been given to others; "
+        "`copy`, an exact copy of a message that was in flight or had ended.",
+        "leader",
+        "exact",
+        _IN_TRANSACTION,
+    ),
+    Metric(
         "windrow_queue_tasks",
         "gauge",
         ("queue", "state"),

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from windrow.broker.events import ACCEPTED, ENDED, MOVED, PROGRESS, RECOVERED, STARTED, Event
+from windrow.broker.events import ACCEPTED, ENDED, MOVED, PROGRESS, RECOVERED, REFUSED, STARTED, Event
 from windrow.records import clean, states
 from windrow.records.rows import AttemptRow, ExecutionRow, Rows
 
@@ -23,6 +23,7 @@ FINISHED: Final = "finished"
 ATTEMPTS: Final = "attempts"
 RETRIES: Final = "retries"
 FAILURES: Final = "failures"
+REFUSALS: Final = "refusals"
 
 OTHER: Final = "other"
 """The task name under which rejected executions are counted: theirs is the sender's word, and without bounds."""
@@ -58,6 +59,7 @@ class _Fold:
             ENDED: self._ended,
             MOVED: self._moved,
             RECOVERED: self._ended,
+            REFUSED: self._refused,
         }
 
     def apply(self, identity: UUID, event: Event) -> None:
@@ -139,6 +141,24 @@ class _Fold:
             row.state = states.DELAYED if event.get("state") == states.DELAYED else states.READY
         row.reason = clean.text(event.get("reason"), clean.MESSAGE)
         self._touch(row)
+
+    def _refused(self, row: ExecutionRow, event: Event) -> None:
+        """An attempt's end came when its message had been given to others, or an exact copy of the message was thrown away."""
+        if event.get("what") not in ("finish", "copy"):
+            return
+        self._touch(row)
+        self.rows.totals[(REFUSALS, row.queue, row.task, event["what"])] += 1
+        told = event.get("of")
+        if not isinstance(told, dict):
+            return
+        identity = clean.uuid(told.get("attempt"))
+        if identity is None:
+            return
+        attempt = self._attempt(row, identity, told)
+        if attempt.outcome in (None, "killed"):
+            attempt.outcome = "refused"
+            attempt.ended_at = clean.moment(told.get("t"))
+            attempt.run_s = clean.number(told.get("run"))
 
     def _ended(self, row: ExecutionRow, event: Event) -> None:
         final = row.state in states.FINALS

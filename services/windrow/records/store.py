@@ -68,7 +68,8 @@ def _update_attempts() -> str:
     names = ", ".join(["execution_id", "id", *(name for name, _ in _ATTEMPT_CHANGES)])
     return (
         f"UPDATE {SCHEMA}.%s a SET {sets} FROM unnest({arrays}) AS u({names}) "  # noqa: S608  # constants above
-        "WHERE a.execution_id = u.execution_id AND a.id = u.id AND a.outcome IS NULL"
+        "WHERE a.execution_id = u.execution_id AND a.id = u.id "
+        "AND (a.outcome IS NULL OR (a.outcome = 'killed' AND u.outcome = 'refused'))"
     )
 
 

@@ -191,7 +191,7 @@ class Total(Base):
     __tablename__ = "totals"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
-    """finished (label: the final state), attempts, retries, or failures (label: the exception's class)."""
+    """finished (label: the final state), attempts, retries, failures (label: the exception's class), refusals (label: what)."""
     queue: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))

@@ -11,7 +11,7 @@ from typing import Final
 
 from windrow.broker.observe import QueueReading
 from windrow.metrics.catalogue import BY_NAME, FINAL_STATES, OTHER
-from windrow.records.fold import ATTEMPTS, FAILURES, FINISHED, RETRIES
+from windrow.records.fold import ATTEMPTS, FAILURES, FINISHED, REFUSALS, RETRIES
 
 Series = tuple[tuple[str, ...], float]
 
@@ -48,24 +48,28 @@ def render(leader: bool, figures: Figures | None) -> str:
 
 
 def _totals(totals: Iterable[tuple[str, str, str, str, int]]) -> list[str]:
-    values: dict[str, dict[tuple[str, ...], float]] = {FINISHED: {}, ATTEMPTS: {}, RETRIES: {}, FAILURES: {}}
+    values: dict[str, dict[tuple[str, ...], float]] = {FINISHED: {}, ATTEMPTS: {}, RETRIES: {}, FAILURES: {}, REFUSALS: {}}
     rows = list(totals)
     pairs = dict.fromkeys((queue, task) for _, queue, task, _, _ in rows)
     for queue in dict.fromkeys(queue for queue, _ in pairs):
         values[FINISHED][(queue, OTHER, REJECTED)] = 0
         values[FAILURES][(queue, OTHER, OTHER)] = 0
+        values[REFUSALS].update(dict.fromkeys(((queue, "finish"), (queue, "copy")), 0))
     for pair in pairs:
         for state in TASK_STATES:
             values[FINISHED][(*pair, state)] = 0
         values[ATTEMPTS][pair] = values[RETRIES][pair] = 0
     for kind, queue, task, label, value in rows:
-        if kind in values:
+        if kind == REFUSALS:
+            values[kind][(queue, label)] = values[kind].get((queue, label), 0) + value
+        elif kind in values:
             values[kind][(queue, task, label) if kind in (FINISHED, FAILURES) else (queue, task)] = value
     return [
         _family("windrow_executions_finished_total", values[FINISHED].items()),
         _family("windrow_attempts_total", values[ATTEMPTS].items()),
         _family("windrow_retries_total", values[RETRIES].items()),
         _family("windrow_failures_total", values[FAILURES].items()),
+        _family("windrow_refusals_total", values[REFUSALS].items()),
     ]
 
 

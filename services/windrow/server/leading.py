@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from windrow.broker import delayed
+from windrow.broker import delayed, pressure
 from windrow.broker.leader import Leadership
 from windrow.broker.recovery import Recovery
 from windrow.server.platform import REDIS_AWAY, Platform, pause
@@ -17,6 +17,8 @@ from windrow.server.word import Word
 _log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
+BOUND_EVERY_S: Final = 60.0
+"""How often the bound of the event stream is told again: a Redis that was emptied has forgotten it."""
 
 
 async def lead(platform: Platform, leadership: Leadership, duties: Duties, word: Word) -> None:
@@ -56,9 +58,13 @@ class Duties:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self.recovery = Recovery(platform.client, platform.max_recoveries)
+        self._bound_again = 0.0
 
     def tick(self) -> None:
         """Give back what dead workers held, and send due tasks to their queues. Raises redis.RedisError; blocks."""
+        if time.monotonic() >= self._bound_again:
+            pressure.set_most(self._platform.client, self._platform.most_events)
+            self._bound_again = time.monotonic() + BOUND_EVERY_S
         self.recovery.tick(time.monotonic())
         delayed.promote(self._platform.client, self._platform.queues(), time.time())
 

@@ -76,6 +76,7 @@ def _configured(settings: Settings) -> Platform:
         recorder=Recorder(engine, stream=client.keys_of.events),
         redis_url=settings.redis_url,
         max_recoveries={spec.spec.queue: spec.spec.max_recoveries for spec in specs},
+        most_events=settings.most_events,
     )
 
 

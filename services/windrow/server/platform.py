@@ -13,7 +13,7 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from windrow.broker import observe
+from windrow.broker import observe, pressure
 from windrow.broker.client import Client
 from windrow.records.recorder import Recorder
 
@@ -36,6 +36,8 @@ class Platform:
     redis_url: str
     max_recoveries: Mapping[str, int]
     """By queue, from the specs; their queues are always shown."""
+    most_events: int = pressure.MOST
+    """How many entries of the event stream may wait for the recorder before details are left out."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     leading: asyncio.Event = field(default_factory=asyncio.Event)
     deposed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -50,7 +50,7 @@ def hand_back_all(session: Session) -> None:
         event = ended_event(request, "handed_back", "ready", reason="the worker was stopped at once") if request else None
         if held.get(tag) == HANDED_ON:
             event = ended_event(request, "retried", None) if request else None
-            inflight.say("F", tag, events.encode(event) if event else "", "")
+            inflight.say("F", tag, events.encode(event) if event else "", "", "")
         else:
             inflight.say("G", tag, events.encode(event) if event else "")
     arguments: list[Any] = [session.id, -1, int(time.time() * 1000), session.queue, 0, 0, keys.prefix, "x"]

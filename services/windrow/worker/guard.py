@@ -34,7 +34,7 @@ RECYCLED = 75
 """The child's exit code when it has run its number of tasks and has drained."""
 QUICK_SECONDS = 5.0
 MOST_QUICK = 5
-"""So many children that end by themselves within `QUICK_SECONDS`, one after the other, end the worker."""
+"""So many children that end by themselves and without a task within `QUICK_SECONDS`, one after the other, end the worker."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,16 @@ class Guard:
             if self._ends(code, late, generation):
                 return self._end(code, generation + 1)
             recycled = code == RECYCLED
-            quick = quick + 1 if not late and not recycled and time.monotonic() - began < QUICK_SECONDS else 0
-            if quick >= MOST_QUICK:
-                logger.error("%d worker processes ended within %g s of their start; the worker ends", quick, QUICK_SECONDS)
-                return self._end(code, generation + 1)
+            # What ran when it died may be to blame, and is counted; only a process that dies without a task can't live.
+            blameless = late or recycled or self._board.running() or time.monotonic() - began >= QUICK_SECONDS
+            quick = 0 if blameless else quick + 1
             generation += 1
             overdue = {one.tag: one for one in late}
             past = Past.RECYCLED if recycled else Past.REPLACED if late else Past.DIED
             self._settle(generation, past, overdue)
+            if quick >= MOST_QUICK:
+                logger.error("%d worker processes ended within %g s of their start; the worker ends", quick, QUICK_SECONDS)
+                return self._end(code, generation + 1)
             logger.warning("the worker's process was %s; the next one starts", past.value)
 
     def _ends(self, code: int, late: list[Overdue], generation: int) -> bool:

@@ -12,6 +12,7 @@ import os
 import socket
 import string
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
@@ -134,6 +135,8 @@ class Session:
                 on_gone=self._declared_dead,
                 on_idle=self._drained,
                 on_hand_back=self._hand_back,
+                on_double=self._refuse_double,
+                on_restored=self._tell_starts_again,
                 generation=self.guarded.generation if self.guarded else 0,
             )
             if isinstance(self.pool, PreforkPool):
@@ -143,6 +146,7 @@ class Session:
             if self.lease is not None:
                 self.lease.start()
         # Here Redis answers; it may have been away when the process started.
+        admin.know(self.client, self.queue)
         admin.set_rate(self.client, self.queue, self.derived.rate_per_s, self.derived.rate_burst)
         self.taker.attach(hub)
         self._tell_starts()
@@ -186,7 +190,8 @@ class Session:
         keep = raw["headers"].get("windrow_keep", True) and len(taken.message) <= MOST_MESSAGE
         event["message"] = taken.message.decode("utf-8", "replace") if keep else None
         raw["headers"]["windrow"] = header
-        stamped = json.dumps(raw).encode()
+        delivery = taken.names.partition("\n")[0] or str(uuid.uuid4())
+        stamped = json.dumps({**raw, "properties": {**raw["properties"], "delivery_tag": delivery}}).encode()
         self.say("R", taken.tag, f"{taken.step}{taken.queue}\n".encode() + stamped)
         self.say("E", events.encode(event))
 
@@ -213,12 +218,20 @@ class Session:
             self.say("E", events.encode(request.started_event()))
         self._starting = {}
 
+    def _tell_starts_again(self) -> None:
+        """Redis has lost data: what recovery must know of the running attempts may be among it."""
+        for tag, request in self.running.items():
+            self.say("S", tag, events.encode(request.started_note()))
+
+    def _refuse_double(self, taken: Taken) -> None:
+        self.reject(taken, "its task id must not be that of a task that is running or about to run, and it is; it was not run")
+
     def ended(self, request: Reporting, event: events.Event) -> None:
         """An attempt, or an execution without one, has come to its end."""
         tag = request.taken.tag
         self._left(request, event)
         final = event["state"] not in (None, "ready", "delayed", "retrying")
-        self.say("F", tag, events.encode(event), event["id"] if final else "")
+        self.say("F", tag, events.encode(event), event["id"] if final else "", request.taken.names)
 
     def given_back(self, request: Reporting, event: events.Event | None) -> None:
         """An attempt's message goes back to its queue."""
@@ -239,7 +252,7 @@ class Session:
     def parked(self, request: Reporting, due: float, event: events.Event) -> None:
         """A message that may not start before `due` goes to the delayed set."""
         properties = request.message.properties
-        name = str(properties.get("correlation_id") or request.id) + "/" + request.attempt
+        name = f"{properties.get('correlation_id') or request.id}\n{request.attempt}"
         self.say("P", request.taken.tag, int(due * 1000), name, events.encode(event))
 
     def killed(self, request: Reporting, back: events.Event, lost: events.Event) -> None:
@@ -296,7 +309,7 @@ class Session:
     def reject(self, taken: Taken, reason: str) -> None:
         """End a message that is no task of ours, on record."""
         logger.error("rejected a message of %s: %s", taken.queue, reason)
-        self.say("F", taken.tag, events.encode(rejected_event(taken, reason, self.id)), "")
+        self.say("F", taken.tag, events.encode(rejected_event(taken, reason, self.id)), "", taken.names)
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

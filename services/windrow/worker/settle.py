@@ -57,15 +57,10 @@ def settle(
     operations = decide(held, started, past, overdue, most, worker, time.time())
     if not operations:
         return
-    names = [
-        keys.epochs, keys.inflight(worker), keys.started(worker), keys.events, keys.drain, keys.queue(queue),
-        keys.delayed(queue), keys.delayed_messages(queue), keys.revoked_version, keys.recoveries, keys.rate(queue),
-        *keys.ready(queue),
-    ]  # fmt: skip
     arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, -1, 0, keys.prefix, ""]
     for operation in operations:
         arguments.extend(operation)
-    load("sync")(client, names, arguments)
+    load("sync")(client, keys.of_sync(worker, queue), arguments)
 
 
 def leave(client: Client, worker: str) -> int:
@@ -97,12 +92,12 @@ def decide(
             continue
         note = started.get(tag)
         if held[tag] == HANDED_ON:
-            operations.append(("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", ""))
+            operations.append(("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", "", ""))
         elif note is None:
             operations.append(("G", tag, ""))
         elif note.get("early"):
             event = _ended(note, "killed", "lost", worker, now, "acknowledged early, and its process was " + past.value)
-            operations.append(("F", tag, events.encode(event), note["id"]))
+            operations.append(("F", tag, events.encode(event), note["id"], ""))
         elif past is Past.DIED:
             back = _ended(note, "killed", "ready", worker, now, "its process died")
             lost = _ended(note, "killed", "lost", worker, now, "its process died too often")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,8 +28,15 @@ class Script:
             return client.execute_command("EVAL", self.text, len(keys), *keys, *args)
 
 
+_INCLUDE = re.compile(r"^--#include (\w+)\n", re.MULTILINE)
+
+
+def _text(name: str) -> str:
+    return files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
 @cache
 def load(name: str) -> Script:
     """The script `name`.lua of this folder."""
-    text = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    text = _INCLUDE.sub(lambda found: _text(found[1]), _text(name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

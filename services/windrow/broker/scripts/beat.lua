@@ -1,8 +1,15 @@
 -- The lease: a worker says that it is alive.
--- KEYS: 1 epochs, 2 beats, 3 gone, 4 the leading server's address; ARGV: 1 worker, 2 beat
+-- KEYS: 1 epochs, 2 beats, 3 gone, 4 the leading server's address, 5 events, 6 most entries, 7 behind
+-- ARGV: 1 worker, 2 beat
 -- Answers {0 when the worker was declared dead, 2 when it is not registered (yet, or any more), else 1, the address or ''}.
 local server = redis.call('GET', KEYS[4]) or ''
 if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return {0, server} end
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {2, server} end
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+-- `sync` must not look at the stream's length itself: on its connection that would be tracked, and each event would wake every worker.
+local length = redis.call('XLEN', KEYS[5])
+if length > 100 and length > tonumber(redis.call('GET', KEYS[6]) or '1000000') then
+  redis.call('SET', KEYS[7], length, 'PX', 5000)
+end
 return {1, server}

@@ -1,7 +1,10 @@
 -- Give back what a dead worker had in flight.
--- KEYS: 1 epochs, 2 beats, 3 workers, 4 drain, 5 in-flight set, 6 started set, 7 gone, 8 events, 9 recoveries, 10 exited
+-- KEYS: 1 epochs, 2 beats, 3 workers, 4 drain, 5 in-flight set, 6 started set, 7 gone, 8 events, 9 recoveries, 10 exited,
+--       11 held, 12 spent
 -- ARGV: 1 worker, 2 now in ms, 3 the key prefix, 4 most recoveries
 -- Answers {given back, lost}.
+--#include ids
+redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
 local worker, now = ARGV[1], tonumber(ARGV[2])
 redis.call('ZADD', KEYS[7], now, worker)
 local tags, inflight = {}, {}
@@ -24,6 +27,8 @@ for _, tag in ipairs(tags) do
     end
   else
     local count, ended = 0, nil
+    local delivery, id = ids_of(value)
+    if id ~= '' and redis.call('HGET', KEYS[11], id) == delivery then redis.call('HDEL', KEYS[11], id) end
     if info then
       count = redis.call('HINCRBY', KEYS[9], info.id, 1)
       if info.early then
@@ -35,13 +40,18 @@ for _, tag in ipairs(tags) do
     if ended then
       lost = lost + 1
       redis.call('HDEL', KEYS[9], info.id)
+      if delivery ~= '' then redis.call('SADD', KEYS[12], delivery) end
       event = '"outcome":"killed","state":"lost","reason":"' .. ended .. '","recoveries":' .. count
     else
       back = back + 1
       local head = string.find(value, '\n', 1, true)
       local step = string.sub(value, 1, 1)
       local queue = string.sub(value, 2, head - 1)
-      redis.call('RPUSH', ARGV[3] .. queue .. (step == '0' and '' or '\6\22' .. step), string.sub(value, head + 1))
+      if count > 1 then -- from its second recovery it runs alone
+        redis.call('RPUSH', ARGV[3] .. 'windrow:quarantine:' .. queue, value)
+      else
+        redis.call('RPUSH', ARGV[3] .. queue .. (step == '0' and '' or '\6\22' .. step), string.sub(value, head + 1))
+      end
       if info then event = '"outcome":"killed","state":"ready","reason":"its worker died","recoveries":' .. count end
     end
   end
