@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from celery import Celery, Task, chain, chord, group
 from celery.backends.base import Backend
+from celery.backends.redis import RedisBackend
 
 from tests.apps.evidence import note
 from windrow.authoring import chords
@@ -65,6 +66,16 @@ def _call(backend: Any, script: str, keys: list[Any], arguments: list[Any], call
 
 
 chords._call = _call
+
+
+def _get(self: Any, key: Any, get: Any = RedisBackend.get) -> Any:
+    """With DIE_PART=away, Redis is away when a result is about to be stored."""
+    if os.environ.get("DIE_PART") == "away" and once("away-get"):
+        raise redis.ConnectionError("away")
+    return get(self, key)
+
+
+RedisBackend.get = _get
 
 
 class Away:

@@ -51,6 +51,10 @@ class ResultBackend(RedisBackend):
         """As Celery's, in one step; what a repeated attempt says again does not begin the chord anew."""
         begin(self, group_id, chord_size)
 
+    def get(self, key: Any) -> Any:
+        """As Celery's, but an attempt that stores its result, and looks at what is there first, waits for Redis."""
+        return super().get(key) if current_attempt() is None else self.ensure(super().get, (key,))
+
     def _set(self, key: Any, value: Any, expires: Any = None) -> None:
         try:
             super()._set(key, value, expires)
