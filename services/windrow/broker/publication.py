@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -29,6 +30,10 @@ class Publication:
     arguments: list[str | bytes | int]
     task_id: str
     task: str
+    execution: str
+    queue: str
+    text: str
+    """The message itself."""
 
 
 def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | None = None) -> Publication:
@@ -37,12 +42,41 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     Raises what encoding raises: TypeError, or kombu's EncodeError, for what is no JSON.
     """
     now = time.time() if now is None else now
-    headers, properties = message["headers"], message["properties"]
-    tag = properties["delivery_tag"]
-    step = step_of(_priority(properties.get("priority")))
-    due = _due(headers, now)
+    due = _due(message["headers"], now)
     event, replaces = _accept(message, queue, now, due)
-    text = dumps(message)
+    return _call(message, dumps(message), queue, keys, event, replaces)
+
+
+def kept_publication(text: str, queue: str, keys: Keys, now: float | None = None) -> Publication:
+    """What publishes a message that `publication` made before, byte for byte, under the ids and the time it has.
+
+    Its event says that it is `durable`: the recorder then removes it from the outbox. Raises ValueError when the text is no
+    such message.
+    """
+    now = time.time() if now is None else now
+    try:
+        message = json.loads(text)
+        headers, properties = message["headers"], message["properties"]
+        header = headers[HEADER]
+        execution, at = header["id"], float(header["t"])
+        known = bool(headers["task"]) and bool(headers["id"]) and bool(properties["delivery_tag"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"a kept message must be one that Windrow made: {type(error).__name__}: {error}") from error
+    if not known or not events.is_id(execution, now):
+        raise ValueError(f"a kept message must carry a task, its ids and a delivery tag, and its execution id is {execution!r}")
+    event = accepted(execution, headers, properties, queue, at)
+    event["due"] = _due(headers, now)
+    event["redo_of"] = headers.get("windrow_redo_of")
+    event["durable"] = True
+    return _call(message, text, queue, keys, event, None)
+
+
+def _call(
+    message: dict[str, Any], text: str, queue: str, keys: Keys, event: events.Event, replaces: tuple[str, str] | None
+) -> Publication:
+    headers, properties = message["headers"], message["properties"]
+    due = event["due"]
+    step = step_of(_priority(properties.get("priority")))
     messages = keys.delayed_messages(queue)
     inflight = keys.inflight(replaces[0]) if replaces else messages
     keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
@@ -50,11 +84,14 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
         [keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight, keys.most_events],
         [
             queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""),
-            f"{headers['id']}\n{tag}",
+            f"{headers['id']}\n{properties['delivery_tag']}",
             replaces[1] if replaces else "", "1" if keep else "",
         ],
         str(headers["id"]),
         str(headers["task"]),
+        event["id"],
+        queue,
+        text,
     )  # fmt: skip
 
 

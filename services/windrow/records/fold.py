@@ -65,6 +65,8 @@ class _Fold:
         row = self.rows.executions.get(identity) or self._executions.get(identity)
         if row is None:
             row = _skeleton(identity, event)
+        if event.get("durable") is True:
+            self.rows.dispatched.add(identity)
         self._kinds[event["k"]](row, event)
 
     def _touch(self, row: ExecutionRow) -> None:

@@ -89,6 +89,7 @@ _SAVE_MESSAGES: Final = (
     "ON CONFLICT (execution_id) DO UPDATE SET queue = EXCLUDED.queue, body = EXCLUDED.body"
 )
 _DROP_MESSAGES: Final = f"DELETE FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
+_DROP_DISPATCHED: Final = f"DELETE FROM {SCHEMA}.outbox WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
 _SAVE_TOTALS: Final = (
     f"INSERT INTO {SCHEMA}.totals AS t (kind, queue, task, label, value) "  # noqa: S608
     "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) "
@@ -162,6 +163,8 @@ async def save(connection: asyncpg.Connection, rows: Rows) -> None:
     gone = [identity for identity in rows.spent if rows.executions[identity].stored]
     for day, group in by_day(gone).items():
         await connection.execute(_DROP_MESSAGES % partitions.name("messages", day), group)
+    if rows.dispatched:
+        await connection.execute(_DROP_DISPATCHED, list(rows.dispatched))
 
 
 async def save_totals(connection: asyncpg.Connection, totals: Mapping[TotalKey, int]) -> None:
