@@ -66,13 +66,28 @@ class Outlet:
             producer.publish(body, declare=declare, routing_key=routing_key, **options)
             if not isinstance(producer.connection.transport, Transport):
                 return
-            channel = producer.channel
-            if self._client is None:
-                self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
+            channel = self._learn(producer)
             for entity in maybe_list(declare) or ():
                 name = getattr(entity, "name", None)
                 if name == routing_key and getattr(entity, "expires", None) is None and name not in channel._fanout_queues:
                     self._declared.add(name)
+
+    def connect(self) -> bool:
+        """Learn where Redis is, if that isn't known; False when this app's broker is none of Windrow's.
+
+        Raises kombu's OperationalError when Redis is away.
+        """
+        if self._client is None:
+            with self._app.amqp.producer_pool.acquire(block=True) as producer, producer.connection._reraise_as_library_errors():
+                if isinstance(producer.connection.transport, Transport):
+                    self._learn(producer)
+        return self._client is not None
+
+    def _learn(self, producer: Any) -> Any:
+        channel = producer.channel
+        if self._client is None:
+            self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
+        return channel
 
     def send(self, publications: list[Publication]) -> None:
         """Put calls into Redis, in their order; raises kombu's OperationalError when it is away."""

@@ -137,10 +137,7 @@ def _steps(connection: Connection, call: Call, key: str | None) -> _Steps:
         if (yield _use_key(), used).scalar() is None:
             row = (yield _used_by(), {"kind": IDEMPOTENCY, "key": key}).one()
             return _result(call, row.execution_id, row.task_id, repeated=True)
-    yield _insert(), {
-        "execution_id": call.execution_id, "queue": call.queue, "task": call.task, "task_id": call.task_id,
-        "body": call.message.encode(),
-    }  # fmt: skip
+    yield insert_call(), values_of(call)
     return _result(call, call.execution_id, call.task_id, repeated=False)
 
 
@@ -157,11 +154,21 @@ def _key(task: Any, given: object) -> str:
     return f"{task.name} {given}"
 
 
-@lru_cache(maxsize=1)
-def _insert() -> Insert:
+@lru_cache(maxsize=2)
+def insert_call(*, published: bool = False) -> Insert:
+    """Writes a call into the outbox; `published`: the caller publishes it itself, right after the commit."""
     table = cast(Table, Outbox.__table__)
     names = ("execution_id", "queue", "task", "task_id", "body")
-    return insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in names})
+    values: dict[str, Any] = {name: bindparam(name, type_=table.c[name].type) for name in names}
+    return insert(table).values({**values, "published_at": func.now()} if published else values)
+
+
+def values_of(call: Call) -> dict[str, Any]:
+    """The values that `insert_call` writes."""
+    return {
+        "execution_id": call.execution_id, "queue": call.queue, "task": call.task, "task_id": call.task_id,
+        "body": call.message.encode(),
+    }  # fmt: skip
 
 
 @lru_cache(maxsize=1)

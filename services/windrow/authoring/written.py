@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -62,14 +61,14 @@ class _Writer(DirectProducer):
         self.written += publications
 
 
-def written(task: Any, args: Any, kwargs: Any, options: dict[str, Any], way: Callable[..., Any] | None = None) -> Call:
+def written(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Call:
     """What `task.apply_async(args, kwargs, **options)` would publish; nothing is asked of Redis.
 
-    `way` takes the place of `task.apply_async`. Raises what Celery raises for arguments that don't fit or are no JSON, and
+    Raises what Celery raises for arguments that don't fit or are no JSON, and
     ValueError for a message that is too long or has no queue of its own.
     """
     writer = _Writer()
-    result = (way or task.apply_async)(args, kwargs, producer=writer, **options)
+    result = task.apply_async(args, kwargs, producer=writer, **{**options, "durable": False})
     (made,) = writer.written
     size = len(made.text)
     if size > MOST_MESSAGE:

@@ -24,9 +24,10 @@ _TABLE: Final = f"{SCHEMA}.outbox"
 
 # Rows that another dispatcher holds are its own; it marks them, or its end gives them back.
 _CLAIM: Final = (
-    f"SELECT {_COLUMNS} FROM {_TABLE} WHERE published_at IS NULL "  # noqa: S608
+    f"SELECT execution_id, octet_length(body) FROM {_TABLE} WHERE published_at IS NULL "  # noqa: S608
     "ORDER BY execution_id LIMIT $1 FOR UPDATE SKIP LOCKED"
 )
+_READ: Final = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE execution_id = ANY($1::uuid[]) ORDER BY execution_id"  # noqa: S608
 _MARK: Final = f"UPDATE {_TABLE} SET published_at = now() WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
 _DROP: Final = f"DELETE FROM {_TABLE} WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
 _AGAIN: Final = (
@@ -66,9 +67,15 @@ class Backlog:
     """Of the oldest, seconds."""
 
 
-async def claim(connection: asyncpg.Connection, limit: int) -> list[Waiting]:
-    """The oldest rows that wait, locked until the connection's transaction ends."""
-    return [Waiting(**record) for record in await connection.fetch(_CLAIM, limit)]
+async def claim(connection: asyncpg.Connection, limit: int, size: int) -> list[Waiting]:
+    """The oldest rows that wait, locked until the connection's transaction ends: at most `limit`, of `size` bytes or one."""
+    ids: list[UUID] = []
+    for identity, length in await connection.fetch(_CLAIM, limit):
+        size -= length
+        if ids and size < 0:
+            break
+        ids.append(identity)
+    return [Waiting(**record) for record in await connection.fetch(_READ, ids)] if ids else []
 
 
 async def mark(connection: asyncpg.Connection, ids: Sequence[UUID]) -> None:

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from windrow.broker import events
+from windrow.broker.keys import Keys
 from windrow.broker.publication import Publication, kept_publication
 from windrow.broker.scripts import load
 from windrow.records import outbox, retention
@@ -27,7 +28,9 @@ from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Backoff, Platform
 _log = structlog.get_logger(__name__)
 
 AT_ONCE: Final = 500
-"""Rows of one transaction."""
+"""Rows of one transaction…"""
+BYTES_AT_ONCE: Final = 16 * 2**20
+"""…and bytes of their messages."""
 LOOK_S: Final = 1.0
 """PostgreSQL tells of each commit; this is how long the dispatcher waits when it doesn't."""
 UNHEARD_S: Final = 5.0
@@ -113,7 +116,6 @@ class Dispatcher:
         self._platform = platform
         self._keys = platform.client.keys_of
         self._redis = Redis.from_url(platform.redis_url, protocol=2, socket_timeout=5, socket_connect_timeout=3)
-        self._loaded = False
 
     async def run(self, backoff: Backoff) -> None:
         """Until the lead is lost or the platform stops; raises what an absent database or Redis raises."""
@@ -127,20 +129,20 @@ class Dispatcher:
                     looked = time.monotonic()
                 found = await self.step(connection)
                 backoff.reset()
-                if found < AT_ONCE:
+                if not found:
                     await listening.wait(platform)
 
     async def step(self, connection: asyncpg.Connection) -> int:
         """Publish one batch; says how many rows it had."""
         async with connection.transaction():
-            rows = await outbox.claim(connection, AT_ONCE)
+            rows = await outbox.claim(connection, AT_ONCE, BYTES_AT_ONCE)
             if not rows:
                 return 0
             calls: list[Publication] = []
             refused: list[events.Event] = []
             for row in rows:
                 try:
-                    calls.append(kept_publication(row.body.decode(), row.queue, self._keys))
+                    calls.append(_publication(row, self._keys))
                 except ValueError as error:
                     refused.append(_rejected(row, error))
             waiting = await self._publish(calls, refused)
@@ -202,13 +204,13 @@ class Forwarder:
                     forget = time.monotonic()
                 found = await self.step(connection)
                 backoff.reset()
-                if found < AT_ONCE:
+                if not found:
                     await listening.wait(platform)
 
     async def step(self, connection: asyncpg.Connection) -> int:
         """Move one batch: into the platform's outbox, and only then out of this one; says how many rows it had."""
         async with connection.transaction():
-            rows = await outbox.claim(connection, AT_ONCE)
+            rows = await outbox.claim(connection, AT_ONCE, BYTES_AT_ONCE)
             if not rows:
                 return 0
             async with self._platform.engine.begin() as pooled:
@@ -216,6 +218,13 @@ class Forwarder:
                 await outbox.adopt(raw, rows)
             await outbox.drop(connection, [row.execution_id for row in rows])
         return len(rows)
+
+
+def _publication(row: outbox.Waiting, keys: Keys) -> Publication:
+    made = kept_publication(row.body.decode(), row.queue, keys)
+    if made.execution != str(row.execution_id):
+        raise ValueError(f"a row of the outbox must hold the message of its own execution, not of {made.execution}")
+    return made
 
 
 def _rejected(row: outbox.Waiting, error: ValueError) -> events.Event:
