@@ -114,6 +114,7 @@ class _Fold:
             if attempt.outcome is not None:
                 return
             attempt.started_at = attempt.started_at or clean.moment(event.get("t"))
+            attempt.early = event.get("early") is True or None
         retries = clean.count(event.get("retries"))
         if retries < row.retries:
             return

@@ -76,6 +76,7 @@ class AttemptRow:
     error: str | None = None
     message: str | None = None
     traceback: str | None = None
+    early: bool | None = None
     stored: bool = False
 
 

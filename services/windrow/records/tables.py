@@ -130,6 +130,8 @@ class Attempt(Base):
     error: Mapped[str | None]
     message: Mapped[str | None]
     traceback: Mapped[str | None]
+    early: Mapped[bool | None]
+    """Whether its message was acknowledged before its end: it may not run again."""
 
     __table_args__ = ({"postgresql_partition_by": "RANGE (execution_id)"},)
 
@@ -204,6 +206,18 @@ class RecorderPosition(Base):
     stream: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[str]
     """The id of the last entry on record."""
+
+
+class Broker(Base):
+    """The Redis that the records were last compared with: another run of it, or another marker in it, may have lost data."""
+
+    __tablename__ = "brokers"
+
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str | None]
+    """Redis' own id of its run; null where it doesn't tell."""
+    marker: Mapped[str]
+    """What the key `windrow:marker` held."""
 
 
 class ExecutionKey(Base):

@@ -25,7 +25,7 @@ from windrow.queues.defaults import default_specs
 from windrow.queues.load import load_specs
 from windrow.records.engine import make_engine
 from windrow.records.recorder import Recorder
-from windrow.server import dispatching, leading, logs, recording, upkeep
+from windrow.server import dispatching, leading, logs, reconciling, recording, upkeep
 from windrow.server.api import SERVICE, make_app
 from windrow.server.platform import Platform
 from windrow.server.word import PROBE_SECONDS, Word
@@ -77,6 +77,7 @@ def _configured(settings: Settings) -> Platform:
         engine=engine,
         recorder=Recorder(engine, stream=client.keys_of.events),
         redis_url=settings.redis_url,
+        token=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
         outboxes=tuple(_outbox(url) for url in settings.outboxes),
         max_recoveries={spec.spec.queue: spec.spec.max_recoveries for spec in specs},
         most_events=settings.most_events,
@@ -94,7 +95,7 @@ async def _serve(platform: Platform, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, platform.stop.set)
-    leadership = Leadership(platform.client, f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}")
+    leadership = Leadership(platform.client, platform.token)
     duties = leading.Duties(platform)
     word = Word(connect(platform.redis_url, timeout=PROBE_SECONDS, key_prefix=settings.key_prefix), leadership, duties.recovery)
     app = make_app(platform)
@@ -126,6 +127,7 @@ async def _work(platform: Platform, leader: Coroutine[Any, Any, None], database_
         recorder,
         asyncio.create_task(leader, name="leader"),
         asyncio.create_task(dispatching.dispatch(platform), name="dispatcher"),
+        asyncio.create_task(reconciling.reconcile(platform), name="reconciler"),
         asyncio.create_task(upkeep.migrate(platform, database_url), name="migration"),
         asyncio.create_task(upkeep.keep(platform), name="upkeep"),
     ]

@@ -38,6 +38,8 @@ class Platform:
     """By queue, from the specs; their queues are always shown."""
     most_events: int = pressure.MOST
     """How many entries of the event stream may wait for the recorder before details are left out."""
+    token: str = ""
+    """What this server leads with: the value of `windrow:leader` while it does."""
     outboxes: tuple[AsyncEngine, ...] = ()
     """Other databases with an outbox."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)

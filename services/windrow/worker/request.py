@@ -258,7 +258,7 @@ class Reporting(stock.Request):
         return {
             "k": events.STARTED, "id": self.execution, "t": self.time_start, "attempt": self.attempt,
             "queue": self.taken.queue, "task": self.name, "worker": self.session.id, "pid": self.worker_pid,
-            "retries": self.request_dict.get("retries") or 0, "wait": self.wait,
+            "retries": self.request_dict.get("retries") or 0, "wait": self.wait, "early": self.early,
         }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The outbox; an idempotency key knows its execution's task id."""
+"""The outbox; idempotency keys know task ids, attempts whether they were acknowledged early; which Redis was seen last."""
 
 from alembic import op
 
@@ -6,6 +6,15 @@ revision = "0002"
 down_revision = "0001"
 
 STATEMENTS = (
+    "ALTER TABLE windrow.attempts ADD COLUMN early BOOLEAN",
+    """
+    CREATE TABLE windrow.brokers (
+      stream TEXT NOT NULL,
+      run TEXT,
+      marker TEXT NOT NULL,
+      PRIMARY KEY (stream)
+    )
+    """,
     "ALTER TABLE windrow.execution_keys ADD COLUMN task_id TEXT",
     """
     CREATE TABLE windrow.outbox (
