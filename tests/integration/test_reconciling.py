@@ -114,6 +114,23 @@ def test_an_emptied_redis_is_rebuilt_byte_for_byte(app: Celery, here: Callable[[
     here(use)
 
 
+def test_a_queue_that_nobody_told_of_is_looked_at_before_anything_is_put_on_it(app: Celery, here: Callable[[Use], Any]) -> None:
+    """What is on a queue that only a record names is there, too."""
+
+    async def use(here: Here) -> None:
+        await call(app, 1)
+        await here.record()
+        async with here.engine.begin() as connection:
+            await connection.exec_driver_sql("DELETE FROM windrow.totals")
+        here.client.srem("windrow:queues", "kept")
+        here.client.delete("_kombu.binding.kept")
+        assert await here.compare() == (0, 0)
+        here.client.delete("kept")
+        assert await here.compare() == (1, 0)
+
+    here(use)
+
+
 def test_of_a_retried_execution_the_newest_message_goes_back(app: Celery, here: Callable[[Use], Any]) -> None:
     """The retry's message, with its number; not the first one's."""
 

@@ -57,6 +57,8 @@ class Rebuilder:
 
     async def rebuild(self, connection: asyncpg.Connection, absent: Sequence[Unfinished]) -> None:
         """Do it for one page. Raises NotNow, and what an absent database or Redis raises."""
+        if not absent:
+            return
         by_id = {one.id: one for one in absent}
         running = [one.id for one in absent if one.state == states.RUNNING]
         attempts = await unfinished.open_attempts(connection, running) if running else {}

@@ -107,22 +107,30 @@ class Reconciler:
 
     async def compare(self, connection: asyncpg.Connection, *, everything: bool) -> Rebuilt:
         """Prove for each unfinished execution (or only those with a kept message) where it is, and put back what is nowhere."""
+        queues = {*await asyncio.to_thread(self._platform.queues), *await unfinished.queues(connection)}
+        rebuilder = Rebuilder(self._platform, self._redis)
+        while more := await self._compare(connection, queues, rebuilder, everything=everything):
+            queues |= more
+        return rebuilder.made
+
+    async def _compare(
+        self, connection: asyncpg.Connection, queues: set[str], rebuilder: Rebuilder, *, everything: bool
+    ) -> set[str]:
+        """Compare what is on these queues; queues that turned up and are none of them."""
         recorder = self._platform.recorder
         seen: set[int] = set()
         told: set[int] = set()
+        others: set[str] = set()
         recorder.told = told
         try:
-            queues = {*await asyncio.to_thread(self._platform.queues), *await unfinished.queues(connection)}
             for _ in range(2):
                 await presence.look(self._redis, self._keys, queues, seen)
             await self._caught_up()
-            rebuilder = Rebuilder(self._platform, self._redis)
             async for page in unfinished.pages(connection, everything=everything):
                 absent = [one for one in page if (short := clean.short(one.id)) not in seen and short not in told]
-                if absent:
-                    await rebuilder.rebuild(connection, absent)
-                await asyncio.sleep(0)
-            return rebuilder.made
+                others.update(one.queue for one in absent if one.queue not in queues)
+                await rebuilder.rebuild(connection, [one for one in absent if one.queue in queues])
+            return others
         finally:
             recorder.told = None
 
