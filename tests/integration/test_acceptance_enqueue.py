@@ -19,6 +19,7 @@ from tests.integration.records_events import read
 from windrow import enqueue
 from windrow.authoring.enqueue import OutboxMissing
 from windrow.records.recorder import Recorder
+from windrow.records.repository import IN_OUTBOX, get_execution
 
 
 @pytest.fixture
@@ -35,6 +36,11 @@ def test_what_is_committed_is_published_with_the_ids_it_was_given(
     async def use(engine: AsyncEngine) -> None:
         made = await in_session(engine, lambda session: enqueue(session, add, args=(1,), kwargs={"y": 2}))
         assert redis_client.keys("*") == []
+        async with engine.connect() as connection:
+            for name in (made.id, made.execution_id):
+                found = await get_execution(connection, name)
+                assert found is not None
+                assert (str(found["id"]), found["state"], found["reason"]) == (made.execution_id, "ready", IN_OUTBOX)
         ((body,),) = await rows(engine, "SELECT body FROM windrow.outbox")
         assert await dispatch(redis_url, engine) == 1
         assert redis_client.lrange("kept", 0, -1) == [body]
