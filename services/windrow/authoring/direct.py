@@ -72,7 +72,7 @@ class Outlet:
             for entity in maybe_list(declare) or ():
                 producer.maybe_declare(entity)
             if isinstance(producer.connection.transport, Transport):
-                self._learn(producer.channel, declare, routing_key)
+                self._declares(self._learn(producer), declare, routing_key)
             if routing_key not in self._declared:
                 self._kombus.add(routing_key)
 
@@ -82,15 +82,30 @@ class Outlet:
             own = dict(headers) if headers is not None else None  # what the transport fills in is not the next try's
             producer.publish(body, declare=declare, routing_key=routing_key, headers=own, **options)
             if isinstance(producer.connection.transport, Transport):
-                self._learn(producer.channel, declare, routing_key)
+                self._declares(self._learn(producer), declare, routing_key)
 
-    def _learn(self, channel: Any, declare: Any, routing_key: Any) -> None:
-        if self._client is None:
-            self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
+    def _declares(self, channel: Any, declare: Any, routing_key: Any) -> None:
         for entity in maybe_list(declare) or ():
             name = getattr(entity, "name", None)
             if name == routing_key and getattr(entity, "expires", None) is None and name not in channel._fanout_queues:
                 self._declared.add(name)
+
+    def connect(self) -> bool:
+        """Learn where Redis is, if that isn't known; False when this app's broker is none of Windrow's.
+
+        Raises kombu's OperationalError when Redis is away.
+        """
+        if self._client is None:
+            with self._app.amqp.producer_pool.acquire(block=True) as producer, producer.connection._reraise_as_library_errors():
+                if isinstance(producer.connection.transport, Transport):
+                    self._learn(producer)
+        return self._client is not None
+
+    def _learn(self, producer: Any) -> Any:
+        channel = producer.channel
+        if self._client is None:
+            self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
+        return channel
 
     def send(self, publications: list[Publication]) -> None:
         """Put calls into Redis, in their order; raises kombu's OperationalError when it is away."""

@@ -34,6 +34,7 @@ class Keys:
     spent_before = _key("windrow:spent:before")
     run = _key("windrow:run")
     settling = _key("windrow:settling")
+    marker = _key("windrow:marker")
     events = _key("windrow:events")
     most_events = _key("windrow:events:most")
     behind = _key("windrow:events:behind")

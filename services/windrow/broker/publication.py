@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -33,6 +34,10 @@ class Publication:
     arguments: list[str | bytes | int]
     task_id: str
     task: str
+    execution: str
+    queue: str
+    text: str
+    """The message itself."""
 
 
 def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | None = None) -> Publication:
@@ -43,15 +48,51 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     now = time.time() if now is None else now
     headers, properties = message["headers"], message["properties"]
     given = header_of(headers)
-    same = given.get("as")
-    if same:
-        properties["delivery_tag"] = same["tag"]
-    tag = properties["delivery_tag"]
-    step = step_of(_priority(properties.get("priority")))
+    if given.get("as"):
+        properties["delivery_tag"] = given["as"]["tag"]
     due = _due(headers, now)
-    once = given.get("once")
     event, replaces = _accept(message, queue, now, due)
-    text = dumps(message)
+    return _call(message, dumps(message), queue, keys, event, replaces, given)
+
+
+def kept_publication(text: str, queue: str, keys: Keys, now: float | None = None) -> Publication:
+    """What publishes a message that `publication` made before, byte for byte, under the ids and the time it has.
+
+    Its event says that it is `durable`: the recorder then removes it from the outbox. Raises ValueError when the text is no
+    such message.
+    """
+    now = time.time() if now is None else now
+    try:
+        message = json.loads(text)
+        headers, properties = message["headers"], message["properties"]
+        header = headers[HEADER]
+        execution, at = header["id"], float(header["t"])
+        known = bool(headers["task"]) and bool(headers["id"]) and bool(properties["delivery_tag"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"a kept message must be one that Windrow made: {type(error).__name__}: {error}") from error
+    if not known or not events.is_id(execution, now):
+        raise ValueError(f"a kept message must carry a task, its ids and a delivery tag, and its execution id is {execution!r}")
+    event = accepted(execution, headers, properties, queue, at)
+    event["due"] = _due(headers, now)
+    event["redo_of"] = headers.get("windrow_redo_of")
+    event["durable"] = True
+    return _call(message, text, queue, keys, event, None, {})
+
+
+def _call(
+    message: dict[str, Any],
+    text: str,
+    queue: str,
+    keys: Keys,
+    event: events.Event,
+    replaces: tuple[str, str] | None,
+    given: dict[str, Any],
+) -> Publication:
+    """`given` is the header with which the message came: who owes it."""
+    headers, properties = message["headers"], message["properties"]
+    once = given.get("once")
+    due = event["due"]
+    step = step_of(_priority(properties.get("priority")))
     messages = keys.delayed_messages(queue)
     inflight = keys.inflight(replaces[0]) if replaces else messages
     keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
@@ -62,12 +103,15 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
         ],
         [
             queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""),
-            f"{headers['id']}\n{tag}",
-            replaces[1] if replaces else "", "1" if keep else "", "", _member(headers, given, tag) if once else "",
+            f"{headers['id']}\n{properties['delivery_tag']}",
+            replaces[1] if replaces else "", "1" if keep else "", "", _member(headers, given, properties) if once else "",
             given.get("for", ONCE_SECONDS),
         ],
         str(headers["id"]),
         str(headers["task"]),
+        event["id"],
+        queue,
+        text,
     )  # fmt: skip
 
 
@@ -84,10 +128,10 @@ def header_of(headers: dict[str, Any]) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _member(headers: dict[str, Any], given: dict[str, Any], tag: str) -> str:
+def _member(headers: dict[str, Any], given: dict[str, Any], properties: dict[str, Any]) -> str:
     """The name under which a parent publishes a call once; in a group one task id may stand at several places."""
     if given.get("takes"):
-        return tag  # its ids are new in each attempt
+        return str(properties["delivery_tag"])  # its ids are new in each attempt
     index = headers.get("group_index")
     return str(headers["id"]) if index is None else f"{headers['id']}:{index}"
 

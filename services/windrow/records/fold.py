@@ -66,6 +66,8 @@ class _Fold:
         row = self.rows.executions.get(identity) or self._executions.get(identity)
         if row is None:
             row = _skeleton(identity, event)
+        if event.get("durable") is True:
+            self.rows.dispatched.add(identity)
         self._kinds[event["k"]](row, event)
 
     def _touch(self, row: ExecutionRow) -> None:
@@ -115,6 +117,7 @@ class _Fold:
             if attempt.outcome is not None:
                 return
             attempt.started_at = attempt.started_at or clean.moment(event.get("t"))
+            attempt.early = event.get("early") is True or None
         generation = _generation(row, event)
         if generation < (row.replacements, row.retries):
             return

@@ -26,7 +26,7 @@ _EXECUTION_COLUMNS: Final = (
 
 _ATTEMPT_COLUMNS: Final = (
     "execution_id", "id", "queue", "task", "worker", "pid", "retries", "recoveries", "started_at", "ended_at", "outcome",
-    "wait_s", "run_s", "error", "message", "traceback",
+    "wait_s", "run_s", "error", "message", "traceback", "early",
 )  # fmt: skip
 
 # Column, type, and how a stored row takes it: "=" as given, "+" unless null, "?" as given if the batch settles the row.
@@ -45,6 +45,7 @@ _EXECUTION_CHANGES: Final = (
 _ATTEMPT_CHANGES: Final = (
     ("worker", "text"), ("pid", "int"), ("started_at", "timestamptz"), ("ended_at", "timestamptz"), ("outcome", "text"),
     ("wait_s", "float8"), ("run_s", "float8"), ("error", "text"), ("message", "text"), ("traceback", "text"),
+    ("early", "boolean"),
 )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ _LOAD_EXECUTIONS: Final = (
     f"FROM {SCHEMA}.%s WHERE id = ANY($1::uuid[])"
 )
 _LOAD_ATTEMPTS: Final = (
-    "SELECT execution_id, id, queue, task, worker, pid, retries, recoveries, started_at, outcome, wait_s "  # noqa: S608
+    "SELECT execution_id, id, queue, task, worker, pid, retries, recoveries, started_at, outcome, wait_s, early "  # noqa: S608
     f"FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"
 )
 _SAVE_MESSAGES: Final = (
@@ -90,6 +91,7 @@ _SAVE_MESSAGES: Final = (
     "ON CONFLICT (execution_id) DO UPDATE SET queue = EXCLUDED.queue, body = EXCLUDED.body"
 )
 _DROP_MESSAGES: Final = f"DELETE FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
+_DROP_DISPATCHED: Final = f"DELETE FROM {SCHEMA}.outbox WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
 _SAVE_TOTALS: Final = (
     f"INSERT INTO {SCHEMA}.totals AS t (kind, queue, task, label, value) "  # noqa: S608
     "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) "
@@ -164,6 +166,8 @@ async def save(connection: asyncpg.Connection, rows: Rows) -> None:
     gone = [identity for identity in rows.spent if rows.executions[identity].stored]
     for day, group in by_day(gone).items():
         await connection.execute(_DROP_MESSAGES % partitions.name("messages", day), group)
+    if rows.dispatched:
+        await connection.execute(_DROP_DISPATCHED, list(rows.dispatched))
 
 
 async def save_totals(connection: asyncpg.Connection, totals: Mapping[TotalKey, int]) -> None:
@@ -218,12 +222,12 @@ def _execution_change(row: ExecutionRow) -> tuple[Any, ...]:
 def _attempt_record(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.queue, row.task, row.worker, row.pid, row.retries, row.recoveries, row.started_at,
-        row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback,
+        row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback, row.early,
     )  # fmt: skip
 
 
 def _attempt_change(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.worker, row.pid, row.started_at, row.ended_at, row.outcome, row.wait_s, row.run_s,
-        row.error, row.message, row.traceback,
+        row.error, row.message, row.traceback, row.early,
     )  # fmt: skip

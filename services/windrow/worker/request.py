@@ -270,7 +270,7 @@ class Reporting(stock.Request):
             "k": events.STARTED, "id": self.execution, "t": self.time_start, "attempt": self.attempt,
             "queue": self.taken.queue, "task": self.name, "worker": self.session.id, "pid": self.worker_pid,
             "retries": self.request_dict.get("retries") or 0,
-            "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait,
+            "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
         }  # fmt: skip
 
 

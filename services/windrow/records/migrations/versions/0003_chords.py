@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 STATEMENTS = ("ALTER TABLE windrow.executions ADD COLUMN replacements INTEGER DEFAULT 0 NOT NULL",)
 
