@@ -129,6 +129,11 @@ def join(self, parts):
     return parts
 
 
+@app.task(bind=True, durable=True)
+def durable_follow(self, before):
+    note("follow", self.request.id, str(before))
+
+
 @app.task(bind=True)
 def told(self, failed_id):
     note("told", self.request.id, failed_id)

@@ -50,6 +50,20 @@ def test_what_follows_a_repeated_attempt_runs_once(redis_url: str, tmp_path: Pat
         work.stop()
 
 
+def test_a_durable_step_of_a_repeated_attempt_is_accepted_once(
+    redis_url: str, migrated_database_url: str, tmp_path: Path
+) -> None:
+    """A next step that the database accepts is accepted once for its predecessor, and runs once."""
+    with working(redis_url, tmp_path, queue="celery", app=APP) as work:
+        producer(redis_url, steps.app)
+        work.start(env={"DIE_AT": "tests.apps.steps.step", "DATABASE_URL": migrated_database_url})
+        chain(steps.step.s("a"), steps.durable_follow.s())()
+        wait_until(lambda: _count(work, "end")["end"] == 2, 20, "the body runs again")
+        wait_until(lambda: _settled(work) and _count(work, "follow"), 20, "everything has ended")
+        assert _count(work, "follow") == {"follow": 1}
+        work.stop()
+
+
 def test_errbacks_of_a_repeated_attempt_run_once(redis_url: str, tmp_path: Path) -> None:
     """A child dies between publishing its errbacks and telling of its failure: each errback runs once."""
     with working(redis_url, tmp_path, queue="celery", app=APP) as work:

@@ -132,11 +132,9 @@ def _steps(connection: Connection, call: Call, key: str | None) -> _Steps:
                 "WINDROW_OUTBOXES"
             )
         _with_outbox.add(engine)
-    if key is not None:
-        used = {"kind": IDEMPOTENCY, "key": key, "execution_id": call.execution_id, "task_id": call.task_id}
-        if (yield _use_key(), used).scalar() is None:
-            row = (yield _used_by(), {"kind": IDEMPOTENCY, "key": key}).one()
-            return _result(call, row.execution_id, row.task_id, repeated=True)
+    if key is not None and (yield use_key(), key_of(call, key)).scalar() is None:
+        row = (yield _used_by(), {"kind": IDEMPOTENCY, "key": key}).one()
+        return _result(call, row.execution_id, row.task_id, repeated=True)
     yield insert_call(), values_of(call)
     return _result(call, call.execution_id, call.task_id, repeated=False)
 
@@ -172,11 +170,17 @@ def values_of(call: Call) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _use_key() -> Executable:
+def use_key() -> Executable:
+    """Takes a key for a call; gives nothing when it had been taken."""
     table = cast(Table, ExecutionKey.__table__)
     names = ("kind", "key", "execution_id", "task_id")
     values = {name: bindparam(name, type_=table.c[name].type) for name in names}
     return insert(table).values(values).on_conflict_do_nothing().returning(table.c.execution_id)
+
+
+def key_of(call: Call, key: str) -> dict[str, Any]:
+    """The values that `use_key` writes."""
+    return {"kind": IDEMPOTENCY, "key": key, "execution_id": call.execution_id, "task_id": call.task_id}
 
 
 @lru_cache(maxsize=1)
