@@ -132,6 +132,8 @@ while ARGV[i] do
       end
       events[#events + 1] = (lost and ARGV[i + 5] or ARGV[i + 4]) .. ',"recoveries":' .. count .. '}'
       killed[#killed + 1] = {tag, count, lost and 1 or 0}
+    elseif value then -- it had handed its message on: only the attempt's end is told; of two equal fields the last counts
+      events[#events + 1] = ARGV[i + 4] .. ',"outcome":"retried","state":null}'
     end
     i = i + 6
   else
