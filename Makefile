@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := 0.13.9
 
-.PHONY: run test setup lock lint types bench bench-peers lock-peers demo clean
+.PHONY: run test setup lock lint types bench bench-peers lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -35,6 +35,9 @@ bench: setup ## bare Celery and Windrow turn by turn; writes build/bench.json
 
 bench-peers: setup ## other task queues beside Celery and Windrow; writes build/peers.json
 	$(BIN)/python -m benchmarks.peers
+
+chaos: setup ## every fault on real processes under load; writes build/chaos.json and fails on a miss
+	$(BIN)/python -m tests.chaos
 
 lock-peers: setup ## their pinned lists, resolved anew; arq needs an older redis-py than the others
 	cd benchmarks/peers && for name in requirements arq; do ../../$(BIN)/uv pip compile --quiet --upgrade --universal \

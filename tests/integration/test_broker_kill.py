@@ -98,6 +98,21 @@ def test_kill_9_of_workers_and_children_loses_nothing(redis_url: str, tmp_path: 
         print(f"accepted {len(ids)}, run to the end more than once {sum(n > 1 for n in ended.values())}")
 
 
+@pytest.mark.parametrize("pool", ["prefork", "asyncio", "threads"])
+def test_a_killed_child_s_task_starts_again_within_a_second(redis_url: str, tmp_path: Path, pool: str) -> None:
+    """kill -9 of the process that runs a task: the next attempt starts within a second, each time."""
+    with working(redis_url, tmp_path, more=f"  pool: {pool}\n  maxRecoveries: 9") as work:
+        app = producer(redis_url, evidence.app)
+        work.start(concurrency=2)
+        app.tasks["tests.apps.evidence.work"].apply_async((60,), queue=work.queue)
+        for kill in range(1, 5):
+            wait_until(lambda kill=kill: len(work.lines()) == kill, 10, "it starts", pause=0.005)
+            if kill == 2:  # the first kill comes as the start is told, the second after
+                wait_until(lambda: work.client.keys("windrow:started:*"), 10, "the start is noted")
+            os.kill(int(work.lines()[-1][1]), signal.SIGKILL)
+            wait_until(lambda kill=kill: len(work.lines()) > kill, 1.0, "it starts again", pause=0.005)
+
+
 def test_a_silent_worker_is_given_back_within_ten_seconds(redis_url: str, tmp_path: Path) -> None:
     """A worker killed with nobody watching its process: its messages are back within 10 s, and its task runs again."""
     with working(redis_url, tmp_path) as work:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from windrow.broker import admin
+from windrow.broker import admin, events
 from windrow.broker.client import Client, connect
 from windrow.broker.keys import Keys, stored
 from windrow.broker.recovery import Recovery
@@ -71,6 +71,18 @@ def test_a_dead_workers_finish_is_refused(client: Client) -> None:
     assert sync(client, "F", 1, '{"k":"ended"}', "", "") == [0]
     assert resume(client, epoch=2) == [0]
     assert client.lrange("q", 0, -1) == [b"m1"]
+
+
+def test_a_refused_finish_is_told(client: Client) -> None:
+    """A finish of a message that is in flight no more changes nothing, and is on the stream as refused."""
+    publish(client, "m1")
+    resume(client)
+    sync(client, take=1)
+    client.hdel(KEYS.inflight(WORKER), "1")
+    ended = {"k": "ended", "id": "e1", "state": "success"}
+    assert sync(client, "F", 1, events.encode(ended), "e1", "")[1] == [b"1"]
+    told = [event for _, entry in client.xrange(KEYS.events) for event in events.decode(entry)]
+    assert told[-1] == {"k": "refused", "id": "e1", "what": "finish", "of": ended}
 
 
 def test_a_finish_counts_once(client: Client) -> None:

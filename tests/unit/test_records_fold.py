@@ -49,6 +49,8 @@ def one(rows):
 FAILED = ended("failed", "failed", error="ValueError", message="no")
 RETRIED = ended(None, "retried", error="OSError")
 RETRIED_GONE = {**recovered(None, "retried"), "recoveries": None}
+REFUSED = {"k": "refused", "id": ID, "t": 1_700_000_010.0, "what": "finish", "of": ended("success", "success")}
+COPY = {"k": "refused", "id": ID, "t": 1_700_000_010.0, "what": "copy", "of": None}
 AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, message="m2")
 
 
@@ -74,6 +76,8 @@ AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, me
         pytest.param([accepted(), started(), ended("ready", "handed_back")], "ready", 1, b"m", id="handed back"),
         pytest.param([accepted(), started(), recovered("ready")], "ready", 1, b"m", id="recovered"),
         pytest.param([accepted(), recovered("ready", None, None)], "ready", 0, b"m", id="recovered before it started"),
+        pytest.param([accepted(), started(), recovered("ready"), REFUSED], "ready", 1, b"m", id="its late finish is refused"),
+        pytest.param([accepted(), started(), COPY], "running", 1, b"m", id="a copy of its message was thrown away"),
         pytest.param([accepted(), started(), recovered("lost")], "lost", 1, b"m", id="recovered once too often"),
         pytest.param([accepted(), started(), AGAIN, started(A2, 1), recovered("ready", attempt=A2)], "ready", 2, b"m2",
                      id="a retry's attempt is recovered"),
@@ -122,6 +126,11 @@ def test_events_lead_to_states(events, state, attempts, message):
             {"attempts:": 2, "retries:": 1, "finished:success": 1},
         ),
         ([accepted(), started(), recovered("ready")], {"attempts:": 1, "failures:WorkerLost": 1}),
+        (
+            [accepted(), started(), recovered("ready"), REFUSED],
+            {"attempts:": 1, "failures:WorkerLost": 1, "refusals:finish": 1},
+        ),
+        ([accepted(), COPY, COPY], {"refusals:copy": 2}),
         (
             [accepted(), ended("timed_out", "timed_out")],
             {"attempts:": 1, "failures:TimeLimitExceeded": 1, "finished:timed_out": 1},

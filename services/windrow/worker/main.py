@@ -96,8 +96,6 @@ def _serve(
     app.conf.update(derived.celery_settings)
     app.conf.worker_consumer = "windrow.worker.consumer:Consumer"
     app.conf.worker_pool = POOLS[derived.pool]
-    # A child that was killed has told nothing more after half a second; Celery would wait ten.
-    app.conf.worker_lost_wait = 0.5
     if guarded is not None:
         from windrow.authoring.database import keep_connections
 

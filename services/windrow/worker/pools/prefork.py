@@ -30,6 +30,8 @@ AHEAD_SECONDS = 0.02
 """A job is sent behind others only when they are expected to take less than this together."""
 MOST_AHEAD = 16
 """Jobs in one child's hands, whatever their pace."""
+END_SECONDS = (0.005, 0.05, 0.2, 0.6)
+"""When a child whose files are closed is looked at again."""
 STALE_SECONDS = 0.03
 """What waits behind a job that runs for longer is taken back."""
 
@@ -212,6 +214,17 @@ class Pool(Limits, asynpool.AsynPool):
         """Replace children that ended; what they had not started goes to others."""
         super().maintain_pool()
         self._feed()
+
+    def _event_process_exit(self, hub: Any, proc: Any) -> None:
+        """A child's files are closed; it may take the kernel a moment more to end it, and Celery would look again in 5 s."""
+        super()._event_process_exit(hub, proc)
+        if proc in self._pool:
+            for delay in END_SECONDS:
+                hub.call_later(delay, self.maintain_pool)
+
+    def on_job_process_lost(self, job: Job, pid: int, exitcode: int) -> None:
+        """Its child has ended, and its last words were read before this: the job is lost now, not after a wait for them."""
+        self.mark_as_worker_lost(job, exitcode)
 
     def process_flush_queues(self, process: Any) -> None:
         """A child has ended: read its last words. A socket with jobs in it is not used again (`on_partial_read`)."""
