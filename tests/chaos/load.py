@@ -34,7 +34,7 @@ class Load:
     long: tuple[float, ...] = ()
     """The first calls are of this length, one after another."""
     durable: bool = False
-    """Of three calls one is plain, one says `durable=True`, one is enqueued in a transaction; bare Celery has only the first."""
+    """Of three calls one is plain, one says `durable=True`, one is enqueued in a transaction (bare Celery: plain)."""
     exact: bool = False
     """Not one call more than `count`."""
     spread: tuple[float, float] = (0.0, 0.0)
