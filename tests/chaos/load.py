@@ -35,6 +35,8 @@ class Load:
     """The first calls are of this length, one after another."""
     durable: bool = False
     """Every other call asks for acceptance on record."""
+    exact: bool = False
+    """Not one call more than `count`."""
     spread: tuple[float, float] = (0.0, 0.0)
     """For `delays`: due between so many seconds after the start of publishing."""
 
@@ -147,7 +149,7 @@ def run(plan: dict[str, Any]) -> None:
     with Path(plan["calls"]).open("a", encoding="utf-8", buffering=1) as out:
         accepted = 0
         for job in jobs(plan, app, random.Random(plan["seed"])):
-            if accepted >= plan["count"] * MOST or (accepted >= plan["count"] and until.exists()):
+            if accepted >= plan["count"] * MOST or (accepted >= plan["count"] and (plan["exact"] or until.exists())):
                 return
             durable = "d" if job.durable else "p"
             try:

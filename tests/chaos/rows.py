@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -16,9 +17,9 @@ ONCE: Mapping[str, Limit] = {"repeated": 0}
 NO_RECORDS = "bare Celery keeps no records"
 
 _SHORT_TASKS = Load()
-_BUSY = Load(rate=12, seconds=(0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 12.0))
+_BUSY = Load(rate=9, seconds=(0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.3, 12.0))
 """With bodies that are longer than a lease."""
-_CANVAS = Load("canvas", count=320, rate=12, seconds=(0.0, 0.02, 0.1))
+_CANVAS = Load("canvas", count=360, rate=12, seconds=(0.0, 0.02, 0.1))
 _FOURS = (Kind(slots=4), Kind(slots=4), Kind(slots=4))
 _EIGHTS = (Kind(slots=8), Kind(slots=8), Kind(slots=8))
 _MIXED = (Kind(slots=4), Kind(slots=4), Kind("asyncio", 40))
@@ -31,7 +32,7 @@ def _kills() -> list[Row]:
     parent = "the parent sees the child end, and gives its message back in the step that counts it"
     limits = {"repeated": once_each_slot, "next_s": 1.0}
     return [
-        Row("child", "kill -9 a pool child", faults.kill_children, parent, blows=60, limits=limits, short=True),
+        Row("child", "kill -9 a pool child", faults.kill_children, parent, blows=60, limits=limits, weight=2.0, short=True),
         Row("worker", "kill -9 a worker, at random", faults.kill_workers, silence, blows=40, limits=KILLS, short=True),
         Row(
             "worker-take",
@@ -235,11 +236,11 @@ def _canvas() -> list[Row]:
 
 
 def _time() -> list[Row]:
-    due = Load("delays", count=10_000, rate=0, spread=(10.0, 60.0))
+    due = Load("delays", count=10_000, rate=0, exact=True, spread=(10.0, 60.0))
     steps = Load("delays", rate=25, spread=(0.0, 60.0), seconds=(0.0, 0.05, 0.5))
     sets = "what is delayed waits in a sorted set in Redis, not in workers"
     silence = "silence and leases are counted on clocks that nobody sets"
-    stepped: Mapping[str, Limit] = {"repeated": 0, "early": 1e9, "early_s": 301.0}
+    stepped: Mapping[str, Limit] = {"repeated": 0, "early": math.inf, "early_s": 301.0}
     ids = "a copy of a message is known by its id and tag"
     dense = Load(rate=90, seconds=(0.02, 0.05, 0.08))
     return [

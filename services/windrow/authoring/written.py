@@ -80,7 +80,8 @@ def windrow_task(task: Any, what: str) -> Any:
     """`task` if it is a task of a Windrow app; raises TypeError with one sentence when it isn't."""
     if not isinstance(task, TaskMixin):
         raise TypeError(
-            f"{what} must be a task of a Windrow app (`from windrow import task`, or windrow.install(app)), not {task!r}"
+            f"{what} must be a task of a Windrow app (windrow.install(app); app.set_default() makes it the current "
+            f"one in every thread), not {task!r}"
         )
     return task
 

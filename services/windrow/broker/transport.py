@@ -165,6 +165,8 @@ class Channel(stock.Channel):
                 self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
                 return
             taken.goes_on = isinstance(message.body, bytes) and not message.body.endswith(NOTHING_FOLLOWS)
+            if taken.goes_on and taken.names:
+                taken.names += "\n"
             message.taken = taken
             callback(message)
 

@@ -17,6 +17,8 @@ from windrow.server.word import Word
 _log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
+DUE_EVERY_S: Final = 0.05
+"""The least time between two looks at what is due."""
 BOUND_EVERY_S: Final = 60.0
 """How often the bound of the event stream is told again: a Redis that was emptied has forgotten it."""
 
@@ -42,7 +44,7 @@ async def lead(platform: Platform, leadership: Leadership, duties: Duties, word:
                 _log.warning("Redis is away; trying again", error=str(error))
             platform.redis_away = str(error) or type(error).__name__
         due = max(due + TICK_S, time.monotonic())
-        await pause(platform.stop, due - time.monotonic())
+        await _between(platform, duties.delays, due)
     if platform.leading.is_set():
         platform.lead(False)
         word.lost()
@@ -52,12 +54,26 @@ async def lead(platform: Platform, leadership: Leadership, duties: Duties, word:
             _log.warning("could not resign; another server leads when the lease has run out", error=str(error))
 
 
+async def _between(platform: Platform, delays: delayed.Delays, until: float) -> None:
+    """Wait for the next tick, at `until` (monotonic seconds); what becomes due before it is sent on at its time."""
+    while not platform.stop.is_set() and (rest := until - time.monotonic()) > 0:
+        next_due = delays.next_due if platform.leading.is_set() and platform.redis_away is None else None
+        wait = rest if next_due is None else max(next_due - time.time(), DUE_EVERY_S)
+        await pause(platform.stop, min(wait, rest))
+        if wait < rest:
+            try:
+                await asyncio.to_thread(delays.again, time.time())
+            except REDIS_AWAY:
+                continue  # the next tick says so
+
+
 class Duties:
     """What only the leader does in Redis."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self.recovery = Recovery(platform.client, platform.max_recoveries)
+        self.delays = delayed.Delays(platform.client)
         self._bound_again = 0.0
 
     def tick(self) -> None:
@@ -66,7 +82,7 @@ class Duties:
             pressure.set_most(self._platform.client, self._platform.most_events)
             self._bound_again = time.monotonic() + BOUND_EVERY_S
         self.recovery.tick(time.monotonic())
-        delayed.promote(self._platform.client, self._platform.queues(), time.time())
+        self.delays.look(self._platform.queues(), time.time())
 
 
 def _note_lead(platform: Platform, leads: bool) -> None:

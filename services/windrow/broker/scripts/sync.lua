@@ -7,7 +7,8 @@
 --       the queue's listener, 'r' its bell was rung or a list that it had read has changed, 'x' no more;
 --       after the letter how many slots are free: no more is taken while others are idle,
 --       then operations, each a letter and its fields:
---       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id, or ''
+--       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id
+--                             (and a line end more when something follows its end), or '' when it is to be looked up
 --       X tag event id names  finished before Redis lost data: the same, wherever its message is now
 --       P tag due name event  parked until due; the name is a task id, a line end, and what tells it from others with this id
 --       G tag event           given back to the tail of its list
@@ -23,7 +24,7 @@
 --    1 when what was taken must run alone, 2 when nothing may be taken until this worker is empty,
 --    how many exact copies of what is in flight or has ended were thrown away}
 --#include ids
-redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 local worker, now = ARGV[1], tonumber(ARGV[3])
 if redis.call('HGET', KEYS[1], worker) ~= ARGV[2] then return {0} end
 local steps = {['0'] = 12, ['3'] = 13, ['6'] = 14, ['9'] = 15}
@@ -58,7 +59,7 @@ local i = 9
 while ARGV[i] do
   local op, tag = ARGV[i], ARGV[i + 1]
   if op == 'F' then
-    local delivery, id = string.match(ARGV[i + 4], '^([^\n]*)\n(.*)$')
+    local delivery, id, more = string.match(ARGV[i + 4], '^([^\n]*)\n([^\n]*)(.*)$')
     if not id then
       local value = redis.call('HGET', KEYS[2], tag)
       delivery, id = '', ''
@@ -69,7 +70,7 @@ while ARGV[i] do
       leaves(delivery, id, true)
       if ARGV[i + 3] ~= '' then
         final[#final + 1] = ARGV[i + 3]
-        owed[#owed + 1] = ARGV[7] .. 'windrow:sent:' .. ARGV[i + 3]
+        if more ~= '' then owed[#owed + 1] = ARGV[7] .. 'windrow:sent:' .. ARGV[i + 3] end
       end
       if ARGV[i + 2] ~= '' then events[#events + 1] = ARGV[i + 2] end
     else
@@ -143,8 +144,8 @@ for from = 1, #ended, 1000 do redis.call('HDEL', KEYS[3], unpack(ended, from, ma
 for from = 1, #final, 1000 do
   local to = math.min(from + 999, #final)
   redis.call('HDEL', KEYS[10], unpack(final, from, to))
-  redis.call('DEL', unpack(owed, from, to))
 end
+for from = 1, #owed, 1000 do redis.call('DEL', unpack(owed, from, math.min(from + 999, #owed))) end
 for from = 1, #spent, 1000 do redis.call('SADD', KEYS[19], unpack(spent, from, math.min(from + 999, #spent))) end
 for from = 1, #left, 1000 do
   -- What its successor holds (a retry, a replacement) stays held.
