@@ -19,7 +19,7 @@ from windrow.authoring.greenlets import owner
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
 from windrow.authoring.publishing import send_together
 from windrow.authoring.redaction import redacted
-from windrow.authoring.replacing import Replacement
+from windrow.authoring.replacing import Replacement, current_replacement
 
 EXTERNAL_HEADER = "windrow_external"
 _CELERYS_REQUEST = "celery.worker.request:Request"
@@ -108,7 +108,9 @@ class TaskMixin:
             raise TypeError(f"durable must be True or False, not {given!r}")
         if not (self.durable if given is None else given) or self.app.conf.task_always_eager:
             return False
-        # A retry takes the place of its old message, whose execution is on record.
+        # A retry or a replacement takes the place of its old message, whose execution is on record.
+        if current_replacement() is not None:
+            return False
         attempt = current_attempt()
         return attempt is None or options.get("task_id") != attempt.task_id
 

@@ -31,7 +31,7 @@ class _Paper:
 
     keys = Keys()
 
-    def takes(self, exchange: object, routing_key: object, compression: object) -> bool:
+    def takes(self, routing_key: object) -> bool:
         return True
 
     def publish_by_kombu(self, *args: Any, **options: Any) -> None:
