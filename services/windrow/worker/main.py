@@ -21,6 +21,7 @@ from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
+from windrow.worker import remote  # noqa: F401 - its commands take the place of Celery's
 from windrow.worker.guard import RECYCLED, Guard, Guarded, Keeping
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
