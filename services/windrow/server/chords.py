@@ -1,4 +1,5 @@
-"""Putting back chords that Redis has lost: their sizes and counted parts, from the records.
+"""Putting back what canvases need of a Redis that has lost it: open chords with their counted parts, from the records, and what
+unfinished executions have published of what follows them.
 
 A part that has not ended comes back with its own message, which the reconciler puts back, and completes the chord as always. A
 chord whose parts had all been counted has nobody left to publish its body; a call of Celery's `celery.chord_unlock`, on the
@@ -21,8 +22,9 @@ import structlog
 
 from windrow.broker import events
 from windrow.broker.client import Client
-from windrow.broker.publication import publication
+from windrow.broker.publication import ONCE_SECONDS, publication
 from windrow.broker.scripts import load
+from windrow.records import states
 from windrow.records.tables import SCHEMA
 from windrow.server.platform import Platform
 
@@ -37,6 +39,13 @@ _CHORDS: Final = (
 _PARTS: Final = f"SELECT who, place, ordered, part FROM {SCHEMA}.chord_parts WHERE group_id = $1 AND run = $2 ORDER BY who"  # noqa: S608
 _QUEUE: Final = f"SELECT queue FROM {SCHEMA}.executions WHERE task_id = $1 ORDER BY id DESC LIMIT 1"  # noqa: S608
 _KNOWN: Final = f"SELECT EXISTS (SELECT FROM {SCHEMA}.executions WHERE task_id = ANY($1::text[]))"  # noqa: S608
+_STARTED: Final = f"status_id NOT IN ({', '.join(map(str, states.FINAL_IDS))}) AND attempt_count > 0 AND task_id IS NOT NULL"
+_OLDEST: Final = f"SELECT min(id::text)::uuid FROM {SCHEMA}.executions WHERE {_STARTED}"  # noqa: S608
+_PUBLISHED: Final = (
+    f"SELECT p.id::text, c.task_id FROM {SCHEMA}.executions c "  # noqa: S608
+    f"JOIN (SELECT id, task_id FROM {SCHEMA}.executions WHERE id >= $1 AND {_STARTED}) p ON c.parent_id = p.task_id "
+    "WHERE c.id >= $1 AND c.task_id IS NOT NULL"
+)
 _RESULT_SECONDS: Final = 86_400
 
 
@@ -61,8 +70,11 @@ async def rebuild(platform: Platform) -> int:
     What is in Redis is left as it is. Raises what an absent database or Redis raises.
     """
     count = 0
+    if await asyncio.to_thread(platform.client.get, platform.client.keys_of.leader) != platform.token.encode():
+        return 0
     async with platform.engine.connect() as pooled:
         connection: Any = (await pooled.get_raw_connection()).driver_connection
+        await _know_again(platform, connection)
         group, run = "", ""
         while rows := await connection.fetch(_CHORDS, group, run, _AT_ONCE):
             for row in rows:
@@ -71,6 +83,24 @@ async def rebuild(platform: Platform) -> int:
                     count += await asyncio.to_thread(_revive, platform, lost) > 0
             group, run = rows[-1]["group_id"], rows[-1]["run"]
     return count
+
+
+async def _know_again(platform: Platform, connection: asyncpg.Connection) -> None:
+    """Mark what followed the executions that will run again as published: it is on record, and is put back itself."""
+    oldest = await connection.fetchval(_OLDEST)
+    if oldest is None:
+        return
+    published: dict[str, list[str]] = {}
+    for owner, task_id in await connection.fetch(_PUBLISHED, oldest):
+        published.setdefault(owner, []).append(task_id)
+
+    def mark() -> None:
+        for owner, task_ids in published.items():
+            key = platform.client.keys_of.sent(owner)
+            platform.client.insist("SADD", key, *task_ids)
+            platform.client.expire(key, ONCE_SECONDS)
+
+    await asyncio.to_thread(mark)
 
 
 async def _read(connection: asyncpg.Connection, row: Any) -> Lost | None:
