@@ -202,13 +202,16 @@ def _finished_twice(log: Log, finals: Mapping[str, list[str]], task_of: Mapping[
 
 
 def _wrong(finals: Mapping[str, list[str]], task_of: Mapping[str, str], log: Log) -> list[str]:
-    """Executions that ended otherwise than their task must."""
+    """Executions that ended otherwise than their task must, or that the records have otherwise than the stream."""
     names = {line.task: line.step.split("/", 1)[0] for line in log.lines}
     found = []
     for execution, states in finals.items():
         name = names.get(task_of.get(execution, ""), "?")
         if states[0] != log.expected.get(name, "success"):
             found.append(f"{task_of.get(execution, execution)} {name} ended {states[0]}")
+        _, state = (log.recorded or {}).get(execution, ("", states[0]))
+        if state in FINALS and state != states[0] and not log.lost:
+            found.append(f"{task_of.get(execution, execution)} {name} ended {states[0]}, and is {state} on record")
     return found
 
 

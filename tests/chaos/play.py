@@ -19,7 +19,7 @@ from tests.chaos.log import Log
 from tests.chaos.row import Row, misses
 from tests.chaos.stage import Stage
 
-QUIET_SECONDS = 20.0
+QUIET_SECONDS = 75.0
 """Where something may be missing, nothing more is expected after so long."""
 
 
@@ -73,7 +73,7 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
 def patience(row: Row, system: str) -> tuple[float, float]:
     """How long finals are waited for: in all, and while no body starts or ends."""
     if system == "celery":
-        return max(row.settle_s, 200.0), 2.5 * bare.VISIBILITY_TIMEOUT
+        return 360.0, bare.VISIBILITY_TIMEOUT + bare.RESTORE_SECONDS + 10.0
     return row.settle_s, QUIET_SECONDS if "missing" in row.limits else row.settle_s
 
 

@@ -59,6 +59,18 @@ def test_waiting_messages_go_back_in_their_order() -> None:
     assert list(inflight.messages) == [1]
 
 
+def test_what_came_while_others_were_given_back_goes_behind_them() -> None:
+    """A call under way at a stop brings newer messages: they are given back before the older ones, which are next in line."""
+    inflight = InFlight(slots=1)
+    inflight.take([stored(0, "q", f"m{n}") for n in range(3)])
+    inflight.next(0.0)
+    inflight.give_back_waiting()
+    inflight.take([stored(0, "q", f"m{n}") for n in range(3, 5)])
+    inflight.say("R", 4, b"restamped")
+    inflight.give_back_waiting()
+    assert [operation[:2] for operation in inflight.batch()] == [("R", 4), ("G", 5), ("G", 4), ("G", 3), ("G", 2)]
+
+
 def test_a_message_is_settled_once() -> None:
     """The second end of the same message says nothing."""
     inflight = taking(1, "a")

@@ -104,8 +104,15 @@ CASES = {
     "a body without an end was": (replace(WHOLE, lines=[start(2.0)]), {"interrupted": 1}),
     "a retry may start before the body has unwound": (RETRIED, {}),
     "a refused finish": (replace(WHOLE, told=[*final(), Told(4.0, "refused", "e", None, None)]), {"refused": 1}),
-    "a final that a good task must not have": (replace(WHOLE, told=final(state="lost")), {"wrong": 1}),
-    "the final of a task that is no good": (replace(WHOLE, told=final(state="lost"), expected={"work": "lost"}), {}),
+    "a final that a good task must not have": (
+        replace(WHOLE, told=final(state="lost"), recorded={"e": ("t", "lost")}),
+        {"wrong": 1},
+    ),
+    "another final on record than in the stream": (replace(WHOLE, recorded={"e": ("t", "failed")}), {"wrong": 1}),
+    "the final of a task that is no good": (
+        replace(WHOLE, told=final(state="lost"), recorded={"e": ("t", "lost")}, expected={"work": "lost"}),
+        {},
+    ),
     "a final that Redis lost again": (
         replace(WHOLE, told=[*final(at=2.9), *final(at=5.0)], lost=[(2.5, 2.95)]),
         {},

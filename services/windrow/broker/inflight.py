@@ -150,7 +150,10 @@ class InFlight:
 
     def batch(self) -> list[Operation]:
         """The operations of the next call; they stay unanswered until `answered` or `resumed`."""
-        self.unanswered, self.outbox = self.outbox, []
+        said, self.outbox = self.outbox, []
+        # What goes back goes newest first, each in front of the last: a call under way may have brought newer ones since.
+        back = sorted((operation for operation in said if operation[0] == "G"), key=lambda one: int(one[1]), reverse=True)
+        self.unanswered = [operation for operation in said if operation[0] != "G"] + back if len(back) > 1 else said
         return self.unanswered
 
     def answered(self, now: float = 0.0) -> None:

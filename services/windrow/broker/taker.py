@@ -8,7 +8,6 @@ Redis may go away at any time: what is to be said waits, and what a lost call di
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -19,9 +18,9 @@ from typing import Any
 import hiredis
 import redis
 
-from windrow.broker import events
 from windrow.broker.inflight import InFlight, Taken
 from windrow.broker.keys import Keys
+from windrow.broker.registration import Gone, Registration
 from windrow.broker.scripts import load
 from windrow.broker.wire import Wire
 
@@ -38,23 +37,13 @@ LISTENER, IDLE, LISTENER_OF_MORE = 1, 2, 3
 """What a call says that this worker is now; in the first two cases nothing waits, and it will hear of what comes."""
 OVERDUE_SECONDS = 5.0
 """A call that is not answered for so long is given up with its connection."""
-SETTLE_SECONDS = 3.0
-"""After Redis has lost data nobody takes anything for so long: every worker is back by then and has said what it holds."""
 SILENT_SECONDS = 0.25
 """While a call has waited so long for its answer, nothing more is started: others may be given what this worker holds."""
 STALE_SECONDS = 0.03
 """What was taken ahead and does not start for so long goes back to its queue."""
-GENERATION = 1_000_000
-"""Connections of one process are fewer than this: their numbers differ from those of the process before it."""
+TAGS = 1_000_000_000
+"""Messages that one process takes are fewer than this: no tag is given again by the process after it."""
 RETRY_SECONDS = (0.2, 0.5, 1.0)
-
-
-LOST_DATA = 2
-"""What `resume` answers while workers put back what Redis has lost."""
-
-
-class Gone(Exception):
-    """This worker was declared dead; its messages were given to others and nothing it says counts any more."""
 
 
 class Taker:
@@ -79,18 +68,17 @@ class Taker:
         generation: int = 0,
     ) -> None:
         """`generation` tells the processes apart that serve one worker one after the other."""
-        self.inflight = InFlight(slots)
-        self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
-        self._make_connection = make_connection
+        self.inflight = InFlight(slots, next_tag=generation * TAGS + 1)
+        self.worker, self.queue, self.keys = worker, queue, keys
+        self._registration = Registration(
+            make_connection=make_connection, keys=keys, worker=worker, info=info, generation=generation
+        )
         self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
         self._on_hand_back, self._on_double, self._on_restored = on_hand_back, on_double, on_restored
         self._deliver: Callable[[Taken], None] | None = None
         self._hub: Any = None
         self._wire: Wire | None = None
-        self._epoch = generation * GENERATION
-        self._known = False
         self._sent_at: float | None = None
-        self._asked = 0
         self._look = True
         self._not_before = 0.0
         self._oldest_said: float | None = None
@@ -251,8 +239,8 @@ class Taker:
 
     def _send(self, wire: Wire, wanted: int, now: float) -> None:
         arguments: list[str | bytes | int] = [
-            self.worker, self._epoch, int(time.time() * 1000), self.queue, wanted, self.inflight.next_tag, self.keys.prefix,
-            self._hears(wire),
+            self.worker, self._registration.epoch, int(time.time() * 1000), self.queue, wanted, self.inflight.next_tag,
+            self.keys.prefix, self._hears(wire),
         ]  # fmt: skip
         for operation in self.inflight.batch():
             arguments.extend(operation)
@@ -260,7 +248,6 @@ class Taker:
             self._look = self._heard = False
             self._looked_at = now
         self._oldest_said = None
-        self._asked = wanted
         self._sent_at = now
         try:
             wire.send("EVALSHA", self._sync.sha, len(self.sync_keys), *self.sync_keys, *arguments)
@@ -313,7 +300,7 @@ class Taker:
             # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
             self._lost(redis.ConnectionError("Redis does not know this worker"))
             return
-        _, refused, taken, _drain, version, next_look, limited, killed, what, doubles, alone, copies = reply
+        _, refused, taken, _drain, version, next_look, limited, killed, what, doubles, alone, copies, allowed = reply
         self.inflight.answered(time.monotonic())
         if refused:
             logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
@@ -329,7 +316,7 @@ class Taker:
         if what >= 0:
             self.inflight.clearing = alone == CLEARING
             self.inflight.alone = first if alone == ALONE else self.inflight.alone
-            self._settle_down(what, len(taken))
+            self._settle_down(what, allowed > 0 and len(taken) >= allowed)
             if alone == CLEARING:
                 self.inflight.give_back_waiting()
                 self._on_hand_back()
@@ -341,11 +328,11 @@ class Taker:
         for tag, count, lost in killed:
             self._on_killed(int(tag), int(count), bool(lost))
 
-    def _settle_down(self, what: int, taken: int) -> None:
-        """After a look: what this worker is now, and whether it must look again by itself."""
+    def _settle_down(self, what: int, filled: bool) -> None:
+        """After a look: what this worker is now, and whether it must look again by itself: it took all that it was allowed."""
         empty = what in (LISTENER, IDLE)
         self._is = LISTENER if what == LISTENER_OF_MORE else what
-        if not empty and self._asked and taken >= self._asked:
+        if not empty and filled:
             self._look = True
         deaf = self._wire is not None and not (self._wire.tracking if self._is == LISTENER else self._wire.pushes)
         if deaf and not self._polling and self._hub is not None:
@@ -382,11 +369,7 @@ class Taker:
         if self._wire is not None or self._hub is None:
             return
         try:
-            wire = Wire(self._make_connection)
-            wire.call("SCRIPT", "LOAD", self._sync.text)
-            wire.subscribe(self.keys.bell(self.worker))
-            held = self._resume(wire)
-            wire.listen()
+            wire, adopted, lost = self._registration.connect(self.inflight, self._sync)
         except Gone:
             logger.critical("this worker (%s) was declared dead and its messages were given to others; it stops", self.worker)
             self._on_gone()
@@ -397,39 +380,11 @@ class Taker:
         if self._failures:
             logger.info("Redis is back")
         self._failures = 0
-        for taken in self.inflight.resumed(held):
+        for taken in adopted:
             logger.info("message %d of %s was taken by a call whose answer was lost", taken.tag, taken.queue)
+        if lost:
+            self._on_restored()
         self._wire = wire
         self._look = True
         self._hub.add_reader(wire.fileno(), self._readable)
         self._pump()
-
-    def _tell_refused(self, wire: Wire) -> None:
-        """This worker is dead for the others: the ends that it has not told yet are put on record as refused."""
-        told = [str(op[2]) for op in self.inflight.unanswered + self.inflight.outbox if op[0] == "F" and op[2]]
-        for first in range(0, len(told), 500):
-            made = [events.refused(json.loads(text)) for text in told[first : first + 500]]
-            fields = [part for pair in events.fields(*made).items() for part in pair]
-            wire.call("XADD", self.keys.events, "*", *fields)
-
-    def _resume(self, wire: Wire) -> dict[int, bytes]:
-        """Register, put back what Redis has lost, and read what is in flight."""
-        known, self._epoch, self._known = self._known, self._epoch + 1, True
-        keys, inflight = self.keys, self.keys.inflight(self.worker)
-        names = [keys.epochs, keys.gone, keys.workers, inflight, keys.run, keys.settling]
-        arguments = [self.worker, self._epoch, self.info, wire.run_id(), int(SETTLE_SECONDS * 1000), "1" if known else ""]
-        answer = wire.call("EVAL", load("resume").text, len(names), *names, *arguments)
-        if answer[0] == 0:
-            self._tell_refused(wire)
-            raise Gone
-        held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
-        if answer[0] == LOST_DATA and known:
-            self.inflight.say_again()
-            lost = self.inflight.unknown_to(held)
-            names = [keys.epochs, inflight, keys.held, keys.spent, keys.spent_before, keys.settling]
-            values = [part for one in lost for part in one]
-            back = set(map(int, wire.call("EVAL", load("restore").text, len(names), *names, *arguments[:2], *values)))
-            logger.warning("Redis has lost data; of %d messages in hand that it lost, %d are back", len(lost), len(back))
-            held.update((tag, value) for tag, value in lost if tag in back)
-            self._on_restored()
-        return held

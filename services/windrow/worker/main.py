@@ -21,6 +21,7 @@ from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
+from windrow.worker import remote  # noqa: F401 - its commands take the place of Celery's
 from windrow.worker.guard import RECYCLED, Guard, Guarded, Keeping
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
@@ -123,6 +124,10 @@ def _serve(
         concurrency=derived.concurrency,
         pool=POOLS[derived.pool],
         queues=[derived.queue],
+        # What `inspect stats` shows; each attempt's own come with its request. As the app's settings they would stand in for a
+        # task's own missing soft limit.
+        time_limit=derived.hard_s,
+        soft_time_limit=derived.soft_s,
         loglevel=os.environ.get("WINDROW_LOG_LEVEL", "INFO"),
         without_gossip=True,
         without_mingle=True,

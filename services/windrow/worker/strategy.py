@@ -32,6 +32,15 @@ def _payload(message: Any) -> Any:
     return message.payload
 
 
+def _received(request: Any) -> dict[str, Any]:
+    """What a monitor is told of a task that has come, as Celery tells it."""
+    return {
+        "name": request.name, "args": request.argsrepr, "kwargs": request.kwargsrepr,
+        "root_id": request.root_id, "parent_id": request.parent_id, "retries": request.request_dict.get("retries") or 0,
+        "eta": request.eta and request.eta.isoformat(), "expires": request.expires and request.expires.isoformat(),
+    }  # fmt: skip
+
+
 def default(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
     """The strategy of every task; Celery's own where a stock worker runs the app."""
     session = getattr(consumer.controller, "windrow", None)
@@ -72,6 +81,8 @@ def default(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
         if (request.expires or request.id in revoked or request.stamped_headers) and request.revoked():
             return
         signals.task_received.send(sender=consumer, request=request)
+        if eventer is not None:
+            request.send_event("task-received", **_received(request))
         if request.eta is not None:
             due = request.eta.timestamp()
             if due > time.time() + TOO_EARLY_SECONDS:

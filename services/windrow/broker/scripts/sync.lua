@@ -22,7 +22,7 @@
 --    3 its listener, and it has rung idle ones for what waits; -1 when nothing was asked,
 --    which of the taken have the task id of another one in flight, by their place,
 --    1 when what was taken must run alone, 2 when nothing may be taken until this worker is empty,
---    how many exact copies of what is in flight or has ended were thrown away}
+--    how many exact copies of what is in flight or has ended were thrown away, how many might be taken}
 --#include ids
 redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 local worker, now = ARGV[1], tonumber(ARGV[3])
@@ -171,7 +171,11 @@ end
 local told = #events
 local taken, wanted, next_look, limited, is = {}, tonumber(ARGV[5]), -1, 0, 0
 local hears, slots = string.sub(ARGV[8], 1, 1), tonumber(string.sub(ARGV[8], 2))
-if wanted < 0 then return {1, refused, taken, '', '', -1, 0, killed, -1, {}, 0, 0} end
+if wanted < 0 then return {1, refused, taken, '', '', -1, 0, killed, -1, {}, 0, 0, 0} end
+local was_idle = hears == 'i'
+local function no_longer_idle()
+  if was_idle then redis.call('SREM', KEYS[16], worker) end
+end
 local settings = redis.call('HMGET', KEYS[6], 'paused', 'rate', 'burst')
 local drain = redis.call('HGET', KEYS[5], worker) or ''
 if drain == 'asked' and redis.call('HLEN', KEYS[2]) == 0 then
@@ -186,10 +190,11 @@ local mine = listener == worker
 if settings[1] == '1' or drain ~= '' or hears == 'x' then
   if mine then redis.call('DEL', KEYS[17]) end
   if hears ~= '' then redis.call('SREM', KEYS[16], worker) end
-  return {1, refused, taken, drain, version, -1, 0, killed, 0, {}, 0, 0}
+  return {1, refused, taken, drain, version, -1, 0, killed, 0, {}, 0, 0, 0}
 end
 if said[2] then -- Redis has lost data: first all workers say what they hold
-  return {1, refused, taken, drain, version, math.max(redis.call('PTTL', KEYS[21]), 1), 0, killed, 0, {}, 0, 0}
+  no_longer_idle()
+  return {1, refused, taken, drain, version, math.max(redis.call('PTTL', KEYS[21]), 1), 0, killed, 0, {}, 0, 0, 0}
 end
 
 -- Due messages are the listener's part; without one it is whoever looks.
@@ -226,7 +231,7 @@ if redis.call('LLEN', KEYS[22]) > 0 and wanted >= 0 then
   if alone > 0 then
     if mine then redis.call('DEL', KEYS[17]) end -- another one listens meanwhile
     if hears ~= '' then redis.call('SREM', KEYS[16], worker) end
-    return {1, refused, taken, drain, version, -1, 0, killed, 0, double, alone, copies}
+    return {1, refused, taken, drain, version, -1, 0, killed, 0, double, alone, copies, 0}
   end
 end
 -- Nothing is taken ahead of idle workers, nor by one that was rung: others were, too.
@@ -311,7 +316,10 @@ if limited == 1 then
     limited, wanted = 0, #taken + 1
   end
 end
-if hears == '' then return {1, refused, taken, drain, version, next_look, limited, killed, 0, double, alone, copies} end
+if hears == '' then
+  no_longer_idle()
+  return {1, refused, taken, drain, version, next_look, limited, killed, 0, double, alone, copies, wanted}
+end
 
 -- Who hears the next push: one worker of the queue, its listener. It has read the lists here, so that the next push to any of
 -- them wakes its connection (client tracking); the others wait for their bells.
@@ -320,7 +328,6 @@ if #taken < wanted then
   if mine or not listener then
     if hears ~= 'm' or not mine then redis.call('SET', KEYS[17], worker, 'PX', 2500) end
     redis.call('EXISTS', KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[22])
-    if not mine and hears == 'i' then redis.call('SREM', KEYS[16], worker) end
     is = 1
   else
     if hears ~= 'i' then redis.call('SADD', KEYS[16], worker) end
@@ -344,4 +351,5 @@ if more then
   -- Nobody is idle: whoever is next becomes the listener, and no push wakes anybody until then.
   if rung == 0 and mine then redis.call('DEL', KEYS[17]) elseif mine then is = 3 end
 end
-return {1, refused, taken, drain, version, next_look, limited, killed, is, double, alone, copies}
+if is ~= 2 then no_longer_idle() end
+return {1, refused, taken, drain, version, next_look, limited, killed, is, double, alone, copies, wanted}
