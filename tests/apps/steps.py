@@ -54,7 +54,7 @@ Backend.mark_as_done = _dying(Backend.mark_as_done)
 def _call(backend: Any, script: str, keys: list[Any], arguments: list[Any], call: Any = chords._call) -> Any:
     """With DIE_PART=<moment>, the first process that comes there dies, or finds Redis away."""
     moment = os.environ.get("DIE_PART")
-    ends = script == "chord" and arguments[0] != "size"
+    ends = script == "chord" and arguments[1] != "size"
     if ((script == "part" and moment == "before") or (ends and moment == "published")) and once("died"):
         die()
     if script == "part" and moment == "away" and once("away"):

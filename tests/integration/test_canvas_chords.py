@@ -107,7 +107,7 @@ def test_two_parts_that_see_the_chord_complete_publish_one_body(redis_client: An
     backend = producer(redis_url, steps.app).backend
     call = steps.chords._call
     monkeypatch.setattr(steps.chords, "_call", lambda backend, script, keys, args: (
-        None if script == "chord" and args[0] == "done" else call(backend, script, keys, args)))  # fmt: skip
+        None if script == "chord" and args[1] == "done" else call(backend, script, keys, args)))  # fmt: skip
     begin(backend, "G", 1)
     part_returned(backend, Part("one", 0), "SUCCESS", "x")
     part_returned(backend, Part("one", 0), "SUCCESS", "x")

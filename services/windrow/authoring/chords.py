@@ -9,14 +9,17 @@ publish again. Here any part that finds the chord complete publishes the body, i
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from celery.canvas import maybe_signature
 from celery.exceptions import ChordError
 from celery.result import GroupResult, allow_join_result
+from kombu.utils.json import dumps
 
-from windrow.authoring.owed import current_debt, owed_by
+from windrow.authoring.owed import current_debt, owed_by, owner_of
+from windrow.broker import events
 from windrow.broker.scripts import load
 
 if TYPE_CHECKING:
@@ -29,15 +32,22 @@ DONE_SECONDS = 300
 BODY_SECONDS = 86400
 """How long it is remembered that a body was published: parts live no longer."""
 
-_PARTS, _ADDED, _SIZE, _COUNTED, _DONE, _RUN = ".j", ".t", ".s", ".d", ".c", ".r"
+MOST_PART = 1_048_576
+"""Characters of a part that go on record; a chord with a longer one is not rebuilt when Redis has lost it."""
+
+_PART = (".j", ".t", ".s", ".d", "", ".c", ".r")
+"""The endings of the keys of `part.lua`: Celery's own, and `.r`, the run."""
+_CHORD = (".j", ".t", ".s", ".d", ".c", ".r", "")
+"""Those of `chord.lua`."""
 
 
 def begin(backend: ResultBackend, group: str, size: int) -> None:
     """Note how many parts a chord has; once for each run of it, by whoever publishes its header."""
     debt = current_debt()
     run = uuid4().hex if debt is None else debt.owner
-    _call(backend, "chord", _keys(backend, group, _PARTS, _ADDED, _SIZE, _COUNTED, _DONE, _RUN),
-          ["size", run, size, backend.chord_expires or 0])  # fmt: skip
+    expires = backend.chord_expires or 0
+    event = _event(backend, group, None, "begun", size=size, expires=expires)
+    _call(backend, "chord", _keys(backend, group, *_CHORD), [event, "size", run, size, expires])
 
 
 def part_returned(backend: ResultBackend, request: Any, state: str, result: Any) -> None:
@@ -46,21 +56,31 @@ def part_returned(backend: ResultBackend, request: Any, state: str, result: Any)
     if not task_id or not group:
         return
     place = "+inf" if index is None else str(index)
+    who, ordered, expires = f"{task_id}:{place}", bool(backend._chord_zset), backend.chord_expires or 0
     part = backend.encode([1, task_id, state, backend.encode_result(result, state)])
-    keys = _keys(backend, group, _PARTS, _ADDED, _SIZE, _COUNTED, "", _DONE, _RUN)
-    arguments = [
-        f"{task_id}:{place}", part, "1" if backend._chord_zset else "0", place, backend.chord_expires or 0,
-        backend._chord_result_expires,
-    ]  # fmt: skip
-    answer = _call(backend, "part", keys, arguments)
+    kept = part if isinstance(part, str) and len(part) <= MOST_PART else None
+    event = _event(backend, group, request, "part", who=who, place=place, part=kept, ordered=ordered, expires=expires)
+    arguments = [who, part, "1" if ordered else "0", place, expires, backend._chord_result_expires, event]
+    arguments.append(dumps(request.chord) if event else "")
+    answer = _call(backend, "part", _keys(backend, group, *_PART), arguments)
     if len(answer) < 3:
         return
     run = answer[1].decode() if isinstance(answer[1], bytes) else answer[1]
     body = maybe_signature(request.chord, app=backend.app)
     with owed_by(f"{group}:{run}" if run else group, BODY_SECONDS):
         ended = _go_on(backend, group, body, answer[2], nested=bool(answer[3]))
-    names = _keys(backend, group, _PARTS, _ADDED, _SIZE, _COUNTED, _DONE, _RUN)
-    _call(backend, "chord", names, [ended, DONE_SECONDS])
+    event = _event(backend, group, request, "ended")
+    _call(backend, "chord", _keys(backend, group, *_CHORD), [event, ended, DONE_SECONDS])
+
+
+def _event(backend: ResultBackend, group: str, request: Any, what: str, **fields: Any) -> str:
+    """The `chord` event without what the script adds, and its last brace; '' when the records are on another Redis."""
+    if backend.events is None:
+        return ""
+    now = time.time()
+    owner = None if request is None else owner_of(request)
+    event = {"k": events.CHORD, "id": owner or events.new_id(now), "t": now, "what": what, "group": group, **fields}
+    return events.encode(event)[:-1]
 
 
 def _go_on(backend: ResultBackend, group: str, body: Any, parts: list[Any], *, nested: bool) -> str:
@@ -90,7 +110,8 @@ def _nested(backend: ResultBackend, group: str) -> list[Any]:
 
 
 def _keys(backend: ResultBackend, group: str, *endings: str) -> list[Any]:
-    return [backend.get_key_for_group(group, ending) for ending in endings]
+    names = [backend.get_key_for_group(group, ending) for ending in endings]
+    return [*names, backend.events or names[-1]]
 
 
 def _call(backend: ResultBackend, script: str, keys: list[Any], arguments: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import redis
@@ -10,6 +11,7 @@ from celery.backends.redis import RedisBackend
 from windrow.authoring.attempt import current_attempt
 from windrow.authoring.chords import begin, part_returned
 from windrow.authoring.greenlets import synchronous
+from windrow.broker.keys import Keys
 from windrow.broker.refusal import is_full
 from windrow.broker.scripts import load
 
@@ -25,6 +27,14 @@ class ResultBackend(RedisBackend):
     Celery subscribes to each result before it publishes the call, in case somebody should wait, and tries for 20 s when Redis
     is away. Waiting subscribes as well, and reads the result after that, so nothing is missed.
     """
+
+    @cached_property
+    def events(self) -> str | None:
+        """The event stream, when results are kept on the same Redis."""
+        conf = self.app.conf
+        if not conf.result_backend or conf.result_backend != (conf.broker_write_url or conf.broker_url):
+            return None
+        return Keys((conf.broker_transport_options or {}).get("global_keyprefix", "")).events  # type: ignore[no-any-return]
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Nothing."""

@@ -129,11 +129,10 @@ def header_of(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _member(headers: dict[str, Any], given: dict[str, Any], properties: dict[str, Any]) -> str:
-    """The name under which a parent publishes a call once; in a group one task id may stand at several places."""
+    """The name under which its owner publishes a call once."""
     if given.get("takes"):
         return str(properties["delivery_tag"])  # its ids are new in each attempt
-    index = headers.get("group_index")
-    return str(headers["id"]) if index is None else f"{headers['id']}:{index}"
+    return str(headers["id"])
 
 
 def names_of(properties: dict[str, Any]) -> str:

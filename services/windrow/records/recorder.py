@@ -12,8 +12,9 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from windrow.broker.events import ACCEPTED, Event
+from windrow.broker.events import ACCEPTED, CHORD, Event
 from windrow.records import clean, partitions, store
+from windrow.records.chords import fold_chords, save_chords
 from windrow.records.fold import fold
 from windrow.records.names import Names
 from windrow.records.tables import SCHEMA
@@ -164,6 +165,10 @@ class Recorder:
             await self._move(connection, new[-1][0])
 
     async def _write(self, connection: asyncpg.Connection, events: Sequence[_Named], *, trusting: bool = False) -> None:
+        chords = [event for _, event in events if event["k"] == CHORD]
+        if chords:
+            await save_chords(connection, fold_chords(chords))
+            events = [named for named in events if named[1]["k"] != CHORD]
         if not events:
             return
         asked = {identity for identity, _ in events}

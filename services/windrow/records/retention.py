@@ -20,6 +20,11 @@ DAYS: Final = 30
 """How long records are kept, unless set otherwise."""
 
 _AT_ONCE: Final = 10_000
+_OLD_CHORDS: Final = (
+    f"DELETE FROM {SCHEMA}.chord_parts p USING {SCHEMA}.chords c "  # noqa: S608
+    "WHERE (p.group_id, p.run) = (c.group_id, c.run) AND c.begun_at < :before",
+    f"DELETE FROM {SCHEMA}.chords WHERE begun_at < :before",  # noqa: S608
+)
 _FINALS: Final = ", ".join(map(str, states.FINAL_IDS))
 
 
@@ -57,6 +62,9 @@ async def retain(engine: AsyncEngine, days: int = DAYS, *, now: datetime | None 
             _log.info("a day past retention is in use; it is left for the next run", day=str(day))
             continue
         deleted += await _delete_finished(engine, day)
+    async with engine.begin() as connection:
+        for statement in _OLD_CHORDS:
+            await connection.execute(text(statement), {"before": datetime.combine(before, datetime.min.time(), UTC)})
     return Retained(tuple(dropped), deleted)
 
 

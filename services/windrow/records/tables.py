@@ -222,6 +222,40 @@ class Broker(Base):
     """What the key `windrow:marker` held."""
 
 
+class OpenChord(Base):
+    """A chord that has begun and whose body was not published yet, to be put back if Redis loses it."""
+
+    __tablename__ = "chords"
+
+    group_id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(primary_key=True)
+    """Which run of the group; empty when a stock producer published its header."""
+    size: Mapped[int | None]
+    """How many parts it has."""
+    expires_s: Mapped[int]
+    """How long Redis keeps its keys, in seconds; 0 for ever."""
+    header: Mapped[str | None]
+    """Celery's text of the header's shape, when groups stand in it."""
+    body: Mapped[str | None]
+    """The signature of its body, as JSON text; null before the first part was counted."""
+    begun_at: Mapped[datetime | None]
+
+
+class ChordPart(Base):
+    """A part of such a chord that was counted."""
+
+    __tablename__ = "chord_parts"
+
+    group_id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(primary_key=True)
+    who: Mapped[str] = mapped_column(primary_key=True)
+    """Task id and place."""
+    place: Mapped[str]
+    ordered: Mapped[bool]
+    part: Mapped[str | None]
+    """Celery's text of it; null when it is too long to be kept."""
+
+
 class ExecutionKey(Base):
     """What must be unique over all partitions: a (task id, delivery tag) or an idempotency key. Purged with its execution."""
 

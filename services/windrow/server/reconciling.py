@@ -98,11 +98,11 @@ class Reconciler:
                     if known is not None:
                         _log.warning("Redis may have lost data; the records are compared with it", reason=reason)
                 elif await self._is_quiet(noticed, known is not None):
+                    await self._rebuild_chords()  # before the parts that are put back can end
                     made = await self.compare(connection, everything=True)
                     known = await self._settle(connection, found)
                     noticed = None
                     _tell(made)
-                    await self._rebuild_chords()
                 await asyncio.sleep(LOOK_S)
 
     async def compare(self, connection: asyncpg.Connection, *, everything: bool) -> Rebuilt:

@@ -1,12 +1,20 @@
 -- Count a chord's part, once, whatever its repetitions return.
--- KEYS: Celery's own for a chord's group: 1 parts, 2 how many were added, 3 size, 4 who has been counted, 5 the group, 6 done, 7 its run
+-- KEYS: Celery's own for a chord's group: 1 parts, 2 how many were added, 3 size, 4 who has been counted, 5 the group, 6 done, 7 its run,
+-- and 8 events, or 7 again when the records are on another Redis
 -- ARGV: 1 who (task id and place), 2 the part, 3 '1' to keep the header's order, 4 place, 5 seconds to live or 0,
---       6 seconds for the group or 0
+--       6 seconds for the group or 0, 7 the event without its size, run and last brace, or '', 8 the body for the first part's event
 -- Answers {} when its body has been published or was never to be, else {parts, run or ''}, and when it is
 -- complete {parts, run or '', all parts, 1 when its group was saved}.
 redis.call('SREM', KEYS[4], '') -- after a write that needs no memory Redis lets the others pass though it is full
 if redis.call('GET', KEYS[6]) == 'done' then return {} end
+local size, run = redis.call('GET', KEYS[3]), redis.call('GET', KEYS[7]) or ''
+if size then size = size + (redis.call('GET', KEYS[2]) or 0) end
 if redis.call('SADD', KEYS[4], ARGV[1]) == 1 then
+  if ARGV[7] ~= '' then
+    local body = redis.call('SCARD', KEYS[4]) == 1 and ',"body":' .. ARGV[8] or ''
+    redis.call('XADD', KEYS[8], '*', 'v', '1', 'e',
+      '[' .. ARGV[7] .. ',"size":' .. (size or 'null') .. ',"run":"' .. run .. '"' .. body .. '}]')
+  end
   if ARGV[3] == '1' then redis.call('ZADD', KEYS[1], ARGV[4], ARGV[2]) else redis.call('RPUSH', KEYS[1], ARGV[2]) end
 end
 if ARGV[5] ~= '0' then
@@ -14,7 +22,6 @@ if ARGV[5] ~= '0' then
   if ARGV[6] ~= '0' then redis.call('EXPIRE', KEYS[5], ARGV[6]) end
 end
 local parts = redis.call(ARGV[3] == '1' and 'ZCARD' or 'LLEN', KEYS[1])
-local size, run = redis.call('GET', KEYS[3]), redis.call('GET', KEYS[7]) or ''
-if not size or parts ~= size + (redis.call('GET', KEYS[2]) or 0) then return {parts, run} end
+if parts ~= size then return {parts, run} end
 return {parts, run, redis.call(ARGV[3] == '1' and 'ZRANGE' or 'LRANGE', KEYS[1], 0, -1),
   redis.call('EXISTS', KEYS[5])}
