@@ -13,6 +13,7 @@ __all__ = [
     "DatabaseSessionLocal",
     "SchedulerRepository",
     "__version__",
+    "enqueue",
     "install",
     "run_async",
     "task",
@@ -20,6 +21,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from windrow.authoring.database import DatabaseSessionLocal
+    from windrow.authoring.enqueue import enqueue
     from windrow.authoring.install import install
     from windrow.authoring.loop import run_async
     from windrow.authoring.repository import SchedulerRepository
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "DatabaseSessionLocal": "windrow.authoring.database",
     "SchedulerRepository": "windrow.authoring.repository",
+    "enqueue": "windrow.authoring.enqueue",
     "install": "windrow.authoring.install",
     "run_async": "windrow.authoring.loop",
     "task": "windrow.authoring.tasks",

@@ -19,6 +19,8 @@ class Settings:
     """`REDIS_URL`: `redis://[user:password@]host:port/db`, or `rediss://…`."""
     database_url: str | None = field(default=None, repr=False)
     """`DATABASE_URL`: `postgresql://user:password@host:port/name`."""
+    outboxes: tuple[str, ...] = field(default=(), repr=False)
+    """`WINDROW_OUTBOXES`: URLs, with commas between, of further databases with an outbox (`windrow migrate --outbox`)."""
     key_prefix: str = ""
     """`WINDROW_KEY_PREFIX`: put before every Redis key (kombu's `global_keyprefix`)."""
     state_dir: Path = Path(".windrow")
@@ -49,6 +51,7 @@ class Settings:
         return cls(
             redis_url=env.get("REDIS_URL") or None,
             database_url=env.get("DATABASE_URL") or None,
+            outboxes=tuple(url.strip() for url in env.get("WINDROW_OUTBOXES", "").split(",") if url.strip()),
             key_prefix=env.get("WINDROW_KEY_PREFIX", ""),
             state_dir=Path(env.get("WINDROW_STATE", ".windrow")),
             specs=Path(specs) if specs else None,

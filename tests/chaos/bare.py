@@ -9,6 +9,9 @@ VISIBILITY_TIMEOUT = 30
 """Seconds after which an unacknowledged message is given to another worker: low, since it is how Celery finds a dead worker;
 above the longest task of most rows, since a longer one then runs twice."""
 
+RESTORE_SECONDS = 100
+"""How often kombu looks for messages past the visibility timeout: at each tenth of its ticks of 10 s."""
+
 
 def configure(app: Any) -> None:
     """Every setting of Celery 5.7 that helps: late acknowledgement, rejection of what a lost child ran, patience with Redis."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tests.chaos.log import FINALS, Line, Log
+from tests.chaos.log import FINALS, Line, Log, Told
 
 PRECISION = 0.005
 UNSENT_SECONDS = 0.02
@@ -54,7 +54,7 @@ class Verdict:
     recover_s: float = 0.0
     """From a death until the message is back in its queue, or from an outage's end until anything starts."""
     next_s: float = 0.0
-    """From a death until the next attempt starts."""
+    """From a death until the next attempt starts, but for what was put into quarantine, where it waits to run alone."""
     wrong: int = 0
     """Executions whose final is another than the task's nature asks for."""
     overlap_s: float = 0.0
@@ -145,13 +145,21 @@ def check(log: Log) -> Verdict:
 
 
 def _finals(log: Log) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The finals told of each execution (but for those that Redis lost again), and the task id of each."""
+    """The finals told of each execution, and the task id of each.
+
+    Where Redis lost what it was told, a worker may tell the same final of the same attempt again: it counts once.
+    """
     finals: dict[str, list[str]] = defaultdict(list)
+    seen: set[Told] = set()
     task_of: dict[str, str] = {}
     for told in log.told:
         if told.task is not None:
             task_of.setdefault(told.execution, told.task)
-        if told.state in FINALS and not _in_lost_tail(told.at, log):
+        if told.state not in FINALS or _in_lost_tail(told.at, log):
+            continue
+        same = replace(told, at=0.0)
+        if not log.lost or same not in seen:
+            seen.add(same)
             finals[told.execution].append(told.state or "")
     for execution, (task, _) in (log.recorded or {}).items():
         task_of.setdefault(execution, task)
@@ -194,13 +202,16 @@ def _finished_twice(log: Log, finals: Mapping[str, list[str]], task_of: Mapping[
 
 
 def _wrong(finals: Mapping[str, list[str]], task_of: Mapping[str, str], log: Log) -> list[str]:
-    """Executions that ended otherwise than their task must."""
+    """Executions that ended otherwise than their task must, or that the records have otherwise than the stream."""
     names = {line.task: line.step.split("/", 1)[0] for line in log.lines}
     found = []
     for execution, states in finals.items():
         name = names.get(task_of.get(execution, ""), "?")
         if states[0] != log.expected.get(name, "success"):
             found.append(f"{task_of.get(execution, execution)} {name} ended {states[0]}")
+        _, state = (log.recorded or {}).get(execution, ("", states[0]))
+        if state in FINALS and state != states[0] and not log.lost:
+            found.append(f"{task_of.get(execution, execution)} {name} ended {states[0]}, and is {state} on record")
     return found
 
 
@@ -247,12 +258,15 @@ def _dues(runs: Iterable[Attempt]) -> tuple[list[str], float, float]:
 def _recovery(groups: Iterable[list[Attempt]], log: Log) -> tuple[float, float]:
     """The longest times from a killed attempt's death until its message was back in the queue, and until its next start.
 
-    The first counts an outage's end until the next start of anything as well.
+    The first counts an outage's end until the next start of anything as well; the second not what was set apart to run alone.
     """
     backs: dict[str, list[float]] = defaultdict(list)
+    apart: dict[str, list[float]] = defaultdict(list)
     for told in log.told:
-        if told.kind == "back" and told.task is not None:
+        if told.kind in ("back", "apart") and told.task is not None:
             backs[told.task].append(told.at)
+            if told.kind == "apart":
+                apart[told.task].append(told.at)
     recovered, started = 0.0, 0.0
     starts = []
     for group in groups:
@@ -261,7 +275,8 @@ def _recovery(groups: Iterable[list[Attempt]], log: Log) -> tuple[float, float]:
             if run.how == "death" and _killed(run, log):
                 back = min((at for at in backs[run.task] if at >= run.end - PRECISION), default=following.start)
                 recovered = max(recovered, min(back, following.start) - run.end)
-                started = max(started, following.start - run.end)
+                if not any(run.end - PRECISION <= at <= following.start for at in apart[run.task]):
+                    started = max(started, following.start - run.end)
     for outage in log.outages:
         after = [start for start in starts if start >= outage.end]
         if after:

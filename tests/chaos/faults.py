@@ -32,12 +32,25 @@ def pick(stage: Stage) -> Worker:
     return stage.dice.choice(stage.alive())
 
 
+def busiest(stage: Stage) -> Worker:
+    """The worker in which most bodies run, as soon as there are two in one."""
+
+    def found() -> Worker | None:
+        running = {worker: len(stage.watch.running & set(worker.tree())) for worker in stage.alive()}
+        most = max(running, key=lambda worker: running[worker])
+        return most if running[most] >= 2 else None
+
+    pick(stage)
+    worker: Worker = stage.until(found, 60, "two tasks run in one worker")
+    return worker
+
+
 def kill_children(stage: Stage, row: Row) -> None:
     """kill -9 of a pool child, at a random moment."""
     for _ in range(row.blows):
         time.sleep(stage.dice.uniform(0.1, 1.0))
-        children = stage.until(lambda: pick(stage).tree()[1:], 10, "a worker has children")
-        stage.kill([stage.dice.choice(children)])
+        children = stage.until(lambda: stage.watch.bodies & set(pick(stage).tree()[1:]), 20, "a child has run a task")
+        stage.kill([stage.dice.choice(sorted(children))])
 
 
 def kill_workers(stage: Stage, row: Row) -> None:

@@ -34,7 +34,9 @@ class Load:
     long: tuple[float, ...] = ()
     """The first calls are of this length, one after another."""
     durable: bool = False
-    """Every other call asks for acceptance on record."""
+    """Of three calls one is plain, one says `durable=True`, one is enqueued in a transaction (bare Celery: plain)."""
+    exact: bool = False
+    """Not one call more than `count`."""
     spread: tuple[float, float] = (0.0, 0.0)
     """For `delays`: due between so many seconds after the start of publishing."""
 
@@ -63,23 +65,40 @@ def jobs(plan: dict[str, Any], app: Any, dice: random.Random) -> Iterator[Job]:
         number += 1
         seconds = dice.choice(plan["seconds"])
         kind = plan["kind"]
+        if kind == "awork" and os.environ.get("CHAOS_SYSTEM") == "celery":
+            kind = "work"  # bare Celery ends a coroutine without having run it
         if number <= len(plan["long"]):
             seconds = plan["long"][number - 1]
         if plan["rare"] and number % plan["every"] == plan["every"] // 2:
             rare = tasks[at + plan["rare"][number // plan["every"] % len(plan["rare"])]]
             yield Job(lambda rare=rare: rare.apply_async(queue=QUEUE))
         elif kind in ("work", "awork"):
-            durable = plan["durable"] and number % 2 == 0
-            options = {"durable": True} if durable else {}
-            yield Job(
-                lambda kind=kind, s=seconds, o=options: tasks[at + kind].apply_async((s,), queue=QUEUE, **o), durable=durable
-            )
+            way = number % 3 if plan["durable"] and os.environ.get("CHAOS_SYSTEM") != "celery" else 0
+            task = tasks[at + kind]
+            yield Job(lambda way=way, task=task, s=seconds: _WAYS[way](task, s), durable=way > 0)
         elif kind == "delays":
             first, last = plan["spread"]
             due = begun + dice.uniform(first, last)
             yield Job(lambda due=due: _delayed(tasks[at + "work"], due))
         else:
             yield _CANVAS[kind if kind != "canvas" else dice.choice(list(_CANVAS))](tasks, at, f"c{number}", seconds)
+
+
+def _enqueued(task: Any, seconds: float) -> Any:
+    from windrow import DatabaseSessionLocal, enqueue, run_async
+
+    async def accept() -> Any:
+        async with DatabaseSessionLocal() as session, session.begin():
+            return await enqueue(session, task, args=(seconds,), queue=QUEUE)
+
+    return run_async(accept())
+
+
+_WAYS: tuple[Callable[[Any, float], Any], ...] = (
+    lambda task, seconds: task.apply_async((seconds,), queue=QUEUE),
+    lambda task, seconds: task.apply_async((seconds,), queue=QUEUE, durable=True),
+    _enqueued,
+)
 
 
 def _delayed(task: Any, due: float) -> Any:
@@ -147,7 +166,7 @@ def run(plan: dict[str, Any]) -> None:
     with Path(plan["calls"]).open("a", encoding="utf-8", buffering=1) as out:
         accepted = 0
         for job in jobs(plan, app, random.Random(plan["seed"])):
-            if accepted >= plan["count"] * MOST or (accepted >= plan["count"] and until.exists()):
+            if accepted >= plan["count"] * MOST or (accepted >= plan["count"] and (plan["exact"] or until.exists())):
                 return
             durable = "d" if job.durable else "p"
             try:

@@ -51,6 +51,7 @@ class Told:
     execution: str
     task: str | None
     state: str | None
+    attempt: str = ""
 
 
 @dataclass(frozen=True)

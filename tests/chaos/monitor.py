@@ -90,8 +90,9 @@ def _back(line: bytes, clock: float) -> Told | None:
     command = line[:80].upper()
     if b'"RPUSH"' not in command and b'"LPUSH"' not in command:
         return None
+    kind = "apart" if b'"windrow:quarantine' in line[:120] else "back"
     task = _TASK.search(line)
-    return Told(_at(line, clock), "back", task[1].decode(), task[1].decode(), None) if task else None
+    return Told(_at(line, clock), kind, task[1].decode(), task[1].decode(), None) if task else None
 
 
 def _at(line: bytes, clock: float) -> float:
@@ -103,7 +104,8 @@ def _events(at: float, entries: Iterable[dict[str, object]]) -> Iterator[Told]:
         state = event.get("state")
         task = event.get("task_id")
         execution = str(event.get("id"))
-        yield Told(at, str(event.get("k")), execution, str(task) if task else None, str(state) if state else None)
+        said = (str(task) if task else None, str(state) if state else None, str(event.get("attempt") or ""))
+        yield Told(at, str(event.get("k")), execution, *said)
 
 
 def results(path: Path, clock: float) -> Iterator[Told]:

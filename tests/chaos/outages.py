@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos.aof import cut
-from tests.chaos.faults import pick
+from tests.chaos.faults import busiest, pick
 from tests.chaos.log import Outage
 from tests.chaos.proxy import CUT, PASS, REFUSE, Proxy
 from tests.chaos.stage import Stage
@@ -63,7 +63,7 @@ def cut_redis(stage: Stage, row: Row, seconds: float, mode: str = CUT) -> None:
 def cut_one(stage: Stage, row: Row, seconds: float, server_too: bool) -> None:
     """One worker can't reach Redis, or neither Redis nor the servers; others can."""
     for _ in _each(stage, row):
-        victim = pick(stage)
+        victim = busiest(stage)
         stage.struck += 1
         proxies = [victim.proxy]
         if server_too:
@@ -137,7 +137,8 @@ def stop_postgres(stage: Stage, row: Row, seconds: float) -> None:
 
 def kill_servers(stage: Stage, row: Row) -> None:
     """kill -9 of a server at a random moment, of a worker shortly before: whoever leads next goes on with it."""
-    for number in _each(stage, row):
+    for number in range(row.blows):
+        time.sleep(stage.dice.uniform(1.0, 12.0))
         if number % 3 == 0:
             victim = pick(stage)
             stage.kill([victim.process.pid])

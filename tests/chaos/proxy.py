@@ -60,6 +60,8 @@ class Loop:
         """End the thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
+        if not self._thread.is_alive():
+            self.loop.close()
 
 
 class Proxy:

@@ -24,6 +24,7 @@ from tests.chaos.monitor import Monitor, results, told
 from tests.chaos.processes import ROOT, Kind, Worker, celery_command, free_port, windrow_command
 from tests.chaos.proxy import Loop, Proxy
 from tests.chaos.watch import Watch
+from windrow.local.processes import launch
 from windrow.local.servers import EmbeddedPostgres, EmbeddedRedis
 
 _FAST = {"max_connections": "60", "shared_buffers": "32MB"}
@@ -32,9 +33,11 @@ _FAST = {"max_connections": "60", "shared_buffers": "32MB"}
 class Stage:
     """One row's processes. Everything that is done to them is written down here; nothing of it is asked from them."""
 
-    def __init__(self, folder: Path, system: str, seed: int, *, servers: int = 1, clock_of: str = "") -> None:
+    def __init__(
+        self, folder: Path, system: str, seed: int, *, servers: int = 1, clock_of: str = "", entry: Sequence[str] = ()
+    ) -> None:
         self.folder, self.system, self.dice, self.seed = folder, system, random.Random(seed), seed
-        self.clock_of = clock_of
+        self.clock_of, self.entry = clock_of, entry
         self.workers: list[Worker] = []
         self.servers: list[subprocess.Popen[bytes]] = []
         self.kills: dict[int, float] = {}
@@ -139,10 +142,14 @@ class Stage:
         return {"PYTHONPATH": f"{ROOT / 'tests/chaos/shim'}{os.pathsep}{ROOT}", "CHAOS_CLOCK": str(self.folder / "clock")}
 
     def _run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, *command], env=dict(environment), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-            )
+        """A process in a session of its own, which dies with the harness."""
+        return launch(
+            [sys.executable, *command],
+            log=self.folder / f"{name}.log",
+            death_signal=signal.SIGKILL,
+            env=dict(environment),
+            cwd=ROOT,
+        )
 
     def server(self, extra: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start another server; workers are told the address of a proxy before it."""
@@ -158,13 +165,11 @@ class Stage:
         self.server_proxies.append(proxy)
         return process
 
-    def worker(
-        self, kind: Kind, *, entry: Sequence[str] = (), wait: bool = True, extra: Mapping[str, str] | None = None
-    ) -> Worker:
-        """Start another worker; with `wait`, return when it takes tasks. `entry` replaces `-m windrow.cli`."""
+    def worker(self, kind: Kind, *, wait: bool = True, extra: Mapping[str, str] | None = None) -> Worker:
+        """Start another worker; with `wait`, return when it takes tasks."""
         proxy = self.proxy()
         mark = f"w{proxy.port}@%h"
-        command = windrow_command(kind, self.folder, entry) if self.windrow else celery_command(kind, mark)
+        command = windrow_command(kind, self.folder, self.entry) if self.windrow else celery_command(kind, mark)
         worker = Worker(
             self._run("workers", command, self._environment(proxy, {**self._clock("worker"), **(extra or {})})), proxy, kind
         )
@@ -205,11 +210,17 @@ class Stage:
                 f"the producer must end well, and ended with {self._load.returncode}; see {self.folder}/load.log"
             )
 
-    def settle(self, timeout: float) -> bool:
-        """Wait until all that was accepted has a final on record, at most so long; says whether it has."""
+    def settle(self, timeout: float, quiet: float) -> bool:
+        """Wait until all that was accepted has a final on record; says whether it has.
+
+        At most `timeout` seconds, and `quiet` in which no body starts or ends.
+        """
         deadline = time.monotonic() + timeout
         calls = [call for call in read_calls(self.folder / "calls") if call.accepted]
-        while time.monotonic() < deadline:
+        seen, moved = (0, 0), time.monotonic()
+        while time.monotonic() < min(deadline, moved + quiet):
+            if (self.watch.starts, self.watch.ends) != seen:
+                seen, moved = (self.watch.starts, self.watch.ends), time.monotonic()
             with suppress(OSError, redis.RedisError, records.Unreadable):
                 if self._settled({call.task for call in calls if not call.expects}, [c.expects for c in calls]):
                     return True

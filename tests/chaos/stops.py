@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.chaos.faults import pick
+from tests.chaos.faults import busiest, pick
 from tests.chaos.stage import Stage
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def exceed_grace(stage: Stage, row: Row) -> None:
 def freeze(stage: Stage, row: Row, seconds: float, whole: bool) -> None:
     """SIGSTOP to a worker's main process, or to all of them, and SIGCONT after `seconds`; one that then ends is replaced."""
     for _ in range(row.blows):
-        victim = pick(stage)
-        stage.until(lambda victim=victim: _busy(stage, victim.tree()), 60, "the worker runs tasks")
+        victim = busiest(stage)
         tree = victim.tree()
         held = tree if whole else tree[:1]
         stage.struck += 1
@@ -76,7 +75,3 @@ def freeze(stage: Stage, row: Row, seconds: float, whole: bool) -> None:
 
 def _over(stage: Stage, since: float, seconds: float) -> bool:
     return time.monotonic() - since > seconds
-
-
-def _busy(stage: Stage, pids: list[int]) -> bool:
-    return bool(stage.watch.running & set(pids))

@@ -26,6 +26,8 @@ class Watch:
         """How many bodies have started so far."""
         self.ends = 0
         """How many have ended so far."""
+        self.bodies: set[int] = set()
+        """Processes in which bodies have run."""
         self.running: set[int] = set()
         """Processes whose last line is a start."""
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -60,6 +62,7 @@ class Watch:
                     at, pid, what = line.split(b" ", 3)[:3]
                     self.starts += what == b"start"
                     self.ends += what == b"end"
+                    self.bodies.add(int(pid))
                     if what == b"start":
                         self.running.add(int(pid))
                     else:

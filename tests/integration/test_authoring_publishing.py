@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from kombu.exceptions import EncodeError, OperationalError
 
 import windrow
+from windrow.broker.transport import Channel
 from windrow.local.servers import EmbeddedRedis
 
 _names = itertools.count()
@@ -113,3 +116,27 @@ def test_a_given_execution_id_is_told_with_the_acceptance(redis_url: str, redis_
     needs.apply_async(kwargs={"execution_id": None}, headers={"mine": 1})
     told = [event for _, entry in redis_client.xrange("windrow:events") for event in events.decode(entry)]
     assert [event["external"] for event in told] == ["42", None, None]
+
+
+def test_all_tries_of_a_call_are_one_message(server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try that Redis carries out after its connection was given up can be told by id, tag and execution: it is a copy."""
+    put = Channel._put
+    tries: list[str] = []
+
+    def carried_out_and_lost(self: Channel, queue: str, message: dict[str, Any], **more: Any) -> None:
+        put(self, queue, message, **more)
+        tries.append(queue)
+        if len(tries) == 1:
+            raise OperationalError("the answer was lost")
+
+    monkeypatch.setattr(Channel, "_put", carried_out_and_lost)
+    task = _task(server.url)
+    with redis.Redis.from_url(server.url) as client:
+        for options in ({"compression": "gzip"}, {"connection": task.app.connection_for_write()}):
+            tries.clear()
+            task.apply_async((1,), **options)
+            assert len(tries) == 2
+            first, second = (json.loads(text) for text in client.lpop("celery", 2))
+            assert first["headers"]["windrow"]["id"] == second["headers"]["windrow"]["id"]
+            assert first["headers"]["id"] == second["headers"]["id"]
+            assert first["properties"]["delivery_tag"] == second["properties"]["delivery_tag"]

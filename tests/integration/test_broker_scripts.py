@@ -40,11 +40,13 @@ def sync(client: Client, *operations: object, epoch: int = 1, take: int = 0, fir
     return answer
 
 
-def publish(client: Client, message: str, replaces: str = "") -> int:
+def publish(client: Client, message: str, replaces: str = "", once: str = "") -> int:
     names = [
         KEYS.step("q", 0), KEYS.events, KEYS.queues, KEYS.delayed("q"), KEYS.delayed_messages("q"), KEYS.inflight(WORKER),
+        KEYS.most_events, KEYS.sent("owner"), KEYS.refused,
     ]  # fmt: skip
-    done: int = load("publish")(client, names, ["q", message, "{}", "", stored(0, "q", b""), message, replaces, "1"])
+    arguments = ["q", message, "{}", "", stored(0, "q", b""), message, replaces, "1", "", once, 100]
+    done: int = load("publish")(client, names, arguments)
     return done
 
 
@@ -103,8 +105,21 @@ def test_a_retry_takes_its_messages_place(client: Client) -> None:
     sync(client, take=1)
     sync(client, "S", 1, json.dumps(NOTE))
     assert publish(client, "new", replaces="1") == 1
+    assert publish(client, "new", replaces="1") == 2  # a second try of the same
+    assert client.hget("windrow:refused", "published_again") == b"1"
     assert recover(client) == (0, 0)
     assert client.lrange("q", 0, -1) == [b"new"]
+
+
+def test_an_owner_publishes_each_call_once(client: Client) -> None:
+    """What an owner has published before is refused and counted; the mark does not stay for ever."""
+    assert publish(client, "step", once="id") == 1
+    assert publish(client, "step", once="id") == 2
+    assert publish(client, "other", once="id:1") == 1
+    assert client.lrange("q", 0, -1) == [b"other", b"step"]
+    assert client.xlen("windrow:events") == 2
+    assert client.hget("windrow:refused", "published_again") == b"1"
+    assert 0 < client.ttl("windrow:sent:owner") <= 100
 
 
 def test_a_retry_of_an_attempt_that_was_given_away_is_dropped(client: Client) -> None:

@@ -194,6 +194,15 @@ def test_limits_end_a_task_as_timed_out(work: Work) -> None:
     assert time.monotonic() - ended < 1.5
 
 
+def test_a_tasks_hard_limit_holds_below_its_queues_soft_limit(redis_url: str, tmp_path: Path) -> None:
+    """A task with a hard limit alone is ended by it, though its queue's soft limit comes later."""
+    with working(redis_url, tmp_path, more="  timeLimits: {soft: 4m, hard: 5m}") as made:
+        producer(redis_url, evidence.app)
+        made.start(concurrency=1)
+        far = task("far_too_slow").apply_async(queue=made.queue)
+        assert final_of(made, far.id, 10)["state"] == "timed_out"
+
+
 def push(work: Work, message: bytes) -> None:
     work.client.lpush("work", message)
 

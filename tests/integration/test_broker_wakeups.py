@@ -247,3 +247,27 @@ def test_without_pushes_a_worker_looks_by_itself(hub: Hub, client: Client, redis
         assert time.monotonic() - began < 0.3
     finally:
         client.execute_command("ACL", "DELUSER", "plain")
+
+
+def test_an_idle_worker_that_finds_a_backlog_by_itself_works_it_off(
+    hub: Hub, client: Client, make: Callable[[int], redis.Connection]
+) -> None:
+    """When the listener dies, an idle worker finds what waits at its own look: it is idle no more, and takes all of it."""
+    hands = crew(hub, client, make, 3)
+    listener = next(one for one in hands if client.get(KEYS.listener("q")) == one.taker.worker.encode())
+    listener.die(hub)
+    client.lpush("q", *(f"m{n}" for n in range(300)))
+    hub.run(lambda: sum(len(one.done) for one in hands) == 300, 4, "all is done")
+    hub.run(lambda: client.scard(KEYS.idle("q")) <= 1, 4, "one listens, the other is idle")
+
+
+def test_a_busy_worker_is_not_among_the_idle_ones(hub: Hub, client: Client, make: Callable[[int], redis.Connection]) -> None:
+    """Whoever took something by its own look has left the idle workers: others may take ahead, and nobody rings it in vain."""
+    hands = crew(hub, client, make, 2)
+    idle = next(one for one in hands if client.get(KEYS.listener("q")) != one.taker.worker.encode())
+    for one in hands:
+        one.taker.consume(one.held.append)  # from now on what is taken stays
+    hands[1 - hands.index(idle)].die(hub)
+    client.lpush("q", "m")
+    hub.run(lambda: idle.held, 4, "it is taken")
+    hub.run(lambda: client.smembers(KEYS.idle("q")) == set(), 1, "nobody is idle")

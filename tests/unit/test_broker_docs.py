@@ -26,6 +26,7 @@ def test_every_key_is_on_the_page() -> None:
         keys.rate("<queue>"),
         keys.idle("<queue>"),
         keys.listener("<queue>"),
+        keys.sent("<owner>"),
         keys.quarantine("<queue>"),
         keys.clearing("<queue>"),
     }

@@ -89,6 +89,10 @@ CASES = {
         replace(DIED, kills={1: 2.5}, told=[*final(), Told(1.0, "back", "t", "t", None), Told(2.75, "back", "t", "t", None)]),
         {"recover_s": 0.25, "next_s": 1.5},
     ),
+    "what runs alone from now on waits for that": (
+        replace(DIED, kills={1: 2.5}, told=[*final(), Told(2.75, "apart", "t", "t", None)]),
+        {"recover_s": 0.25},
+    ),
     "a process that nobody killed was interrupted": (DIED, {"interrupted": 1}),
     "a process that died before the harness's blow was interrupted": (replace(DIED, kills={1: 8.0}), {"interrupted": 1}),
     "a task that ends its process is not": (replace(DIED, expected={"work": "success"}), {}),
@@ -100,11 +104,26 @@ CASES = {
     "a body without an end was": (replace(WHOLE, lines=[start(2.0)]), {"interrupted": 1}),
     "a retry may start before the body has unwound": (RETRIED, {}),
     "a refused finish": (replace(WHOLE, told=[*final(), Told(4.0, "refused", "e", None, None)]), {"refused": 1}),
-    "a final that a good task must not have": (replace(WHOLE, told=final(state="lost")), {"wrong": 1}),
-    "the final of a task that is no good": (replace(WHOLE, told=final(state="lost"), expected={"work": "lost"}), {}),
+    "a final that a good task must not have": (
+        replace(WHOLE, told=final(state="lost"), recorded={"e": ("t", "lost")}),
+        {"wrong": 1},
+    ),
+    "another final on record than in the stream": (replace(WHOLE, recorded={"e": ("t", "failed")}), {"wrong": 1}),
+    "the final of a task that is no good": (
+        replace(WHOLE, told=final(state="lost"), recorded={"e": ("t", "lost")}, expected={"work": "lost"}),
+        {},
+    ),
     "a final that Redis lost again": (
         replace(WHOLE, told=[*final(at=2.9), *final(at=5.0)], lost=[(2.5, 2.95)]),
         {},
+    ),
+    "the same final of the same attempt, told again after a loss": (
+        replace(WHOLE, told=[*final(), *final(at=5.0)], lost=[(3.5, 4.0)]),
+        {},
+    ),
+    "another final after a loss": (
+        replace(WHOLE, told=[*final(), *final(at=5.0, state="failed")], lost=[(3.5, 4.0)]),
+        {"finished_twice": 1},
     ),
     "started before it was due": (replace(WHOLE, lines=[start(2.0, extra="2.5"), end(3.0)]), {"early": 1, "early_s": 0.5}),
     "started after it was due": (replace(WHOLE, lines=[start(2.0, extra="1.5"), end(3.0)]), {"late_s": 0.5}),

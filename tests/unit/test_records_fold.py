@@ -49,6 +49,8 @@ def one(rows):
 FAILED = ended("failed", "failed", error="ValueError", message="no")
 RETRIED = ended(None, "retried", error="OSError")
 RETRIED_GONE = {**recovered(None, "retried"), "recoveries": None}
+REPLACED = accepted(t=1_700_000_004.0, nesting=1, tag="g3", message="m3", task="b.task")
+GONE_ON = ended(None, "success", A2, retries=1, nesting=0, reason="replaced by b.task")
 REFUSED = {"k": "refused", "id": ID, "t": 1_700_000_010.0, "what": "finish", "of": ended("success", "success")}
 COPY = {"k": "refused", "id": ID, "t": 1_700_000_010.0, "what": "copy", "of": None}
 AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, message="m2")
@@ -72,6 +74,13 @@ AGAIN = accepted(t=1_700_000_003.0, retries=1, tag="g2", due=1_700_000_020.0, me
         pytest.param(
             [accepted(), started(), AGAIN, started(A2, 1), ended("retrying", "retried")], "running", 2, b"m2",
             id="an earlier attempt's end does not set the next one back",
+        ),
+        pytest.param([accepted(), AGAIN, started(A2, 1), REPLACED], "ready", 1, b"m3", id="a replacement starts anew"),
+        pytest.param([accepted(), AGAIN, started(A2, 1), REPLACED, GONE_ON], "ready", 1, b"m3", id="its attempt ends later"),
+        pytest.param([accepted(), REPLACED, AGAIN], "ready", 0, b"m3", id="a retry from before a replacement comes late"),
+        pytest.param([accepted(), AGAIN, REPLACED, started(A2) | {"nesting": 1}], "running", 1, b"m3", id="a replacement runs"),
+        pytest.param(
+            [accepted(), AGAIN, REPLACED, started(A2, 1) | {"nesting": 0}], "ready", 1, b"m3", id="a start before it comes late"
         ),
         pytest.param([accepted(), started(), ended("ready", "handed_back")], "ready", 1, b"m", id="handed back"),
         pytest.param([accepted(), started(), recovered("ready")], "ready", 1, b"m", id="recovered"),

@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from windrow.broker.observe import QueueReading, WorkerInfo
 from windrow.metrics.catalogue import BY_NAME, SERVER_ERRORS, SERVER_TASKS, exported_by
+from windrow.records.outbox import Backlog
 from windrow.server.exposition import Figures, render
 
 
@@ -30,7 +31,7 @@ def parsed(text):
 def test_the_leader_exports_all_that_the_catalogue_says():
     """Each metric of server and leader is on the page, with the catalogue's type, and what stands there is right."""
     totals = [("finished", "q", "t", "success", 5), ("failures", "q", "t", 'E"\\\n', 2), ("attempts", "q", "t", "", 7)]
-    text = render(True, Figures(totals, {"q": reading()}, {("q", "idle"): 2}, 0.5, 0))
+    text = render(True, Figures(totals, {"q": reading()}, {("q", "idle"): 2}, 0.5, 0, Backlog(4, 2.5)))
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for metric in exported_by("leader", "server"):
         family = families[metric.name.removesuffix("_total")]
@@ -42,6 +43,7 @@ def test_the_leader_exports_all_that_the_catalogue_says():
     assert values["windrow_workers", ("queue", "q"), ("state", "draining")] == 1
     assert values["windrow_queue_oldest_age_seconds", ("queue", "q")] == 1.5
     assert values["windrow_leader",] == 1
+    assert (values["windrow_outbox_rows",], values["windrow_outbox_oldest_age_seconds",]) == (4, 2.5)
 
 
 def test_a_known_task_has_eight_series_from_the_start():

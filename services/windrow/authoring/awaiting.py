@@ -7,7 +7,6 @@ one pipeline on one connection of the running loop.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -22,9 +21,7 @@ from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, fa
 from windrow.broker.publication import Publication
 from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
-from windrow.broker.transport import DROPPED
-
-logger = logging.getLogger(__name__)
+from windrow.broker.transport import say_unpublished
 
 MOST_AT_ONCE = 200
 """Messages of one pipeline."""
@@ -58,13 +55,17 @@ class _Collecting(DirectProducer):
 
     def __init__(self, app: Any) -> None:
         super().__init__(outlet_of(app), self._keep, self._later)
+        self._app = app
         self.steps: list[Publication | Callable[[], Any]] = []
         """In their order: a message, and the event that says it was sent, may both be kombu's."""
 
     def _keep(self, publications: list[Publication]) -> None:
         self.steps += publications
 
-    def _later(self, fun: Any, *args: Any, **options: Any) -> None:
+    def _goes_directly(self, name: str, declare: Any, routing_key: Any) -> bool:
+        return outlet_of(self._app).takes(routing_key)
+
+    def _later(self, name: str, fun: Any, *args: Any, **options: Any) -> None:
         self.steps.append(lambda: fun(*args, **options))
 
 
@@ -95,8 +96,7 @@ class LoopOutlet:
         self._waiting.append((publication, answer))
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send())
-        if not judge(await answer, publication.task):
-            logger.warning(DROPPED, publication.task_id)
+        say_unpublished(publication.task_id, judge(await answer, publication.task))
 
     async def _send(self) -> None:
         if not self._begun:

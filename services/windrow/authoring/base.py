@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
+from celery.exceptions import Ignore
+
 from windrow.authoring import progress
+from windrow.authoring.attempt import current_attempt
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import leave_canvas, return_to_canvas
 from windrow.authoring.greenlets import owner
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
+from windrow.authoring.publishing import send_together
 from windrow.authoring.redaction import redacted
+from windrow.authoring.replacing import Replacement, current_replacement
 
 EXTERNAL_HEADER = "windrow_external"
 _CELERYS_REQUEST = "celery.worker.request:Request"
@@ -31,11 +37,21 @@ class TaskMixin:
     redact: bool | str | Iterable[str] = ()
     """Arguments that must not be on record: their names, or True for all of them and the result."""
 
+    durable: bool = False
+    """Whether a call is accepted by the database, and published after, unless it says `durable` itself."""
+
     app: Any
     request: Any
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's. A given `execution_id` goes on record beside the execution's own; a required one may be left out."""
+        """As Celery's, and `durable=True`: this returns when the call is in PostgreSQL, whatever becomes of Redis.
+
+        A given `execution_id` goes on record beside the execution's own; a required one may be left out.
+        """
+        if self._is_durable(options):
+            from windrow.authoring.durable import accept
+
+            return accept(self, args, kwargs, options)
         parameter = self.execution_id_parameter
         if parameter is not None and not self.app.conf.task_always_eager:
             given = parameter.given(args or (), kwargs or {})
@@ -56,9 +72,13 @@ class TaskMixin:
         """`apply_async()` for coroutines; raises what that raises. Canvas is published by `asyncio.to_thread`."""
         if self.app.conf.task_always_eager:
             return self.apply_async(args, kwargs, **options)
+        if self._is_durable(options):
+            from windrow.authoring.durable import accept_soon
+
+            return await accept_soon(self, args, kwargs, options)
         from windrow.authoring.awaiting import publish_soon
 
-        return await publish_soon(self.app, self, args, kwargs, options)
+        return await publish_soon(self.app, self, args, kwargs, {**options, "durable": False})
 
     def apply(self, *args: Any, **options: Any) -> Any:
         """As Celery's: in this process, without a record."""
@@ -67,6 +87,32 @@ class TaskMixin:
             return super().apply(*args, **options)  # type: ignore[misc]
         finally:
             return_to_canvas(token)
+
+    def on_replace(self, sig: Any) -> Any:
+        """As Celery's; in a worker what takes this task's place is accepted in the step in which its own message ends."""
+        attempt = current_attempt(self)
+        if attempt is None:
+            return super().on_replace(sig)  # type: ignore[misc]
+        on_replace = super().on_replace  # type: ignore[misc]
+        replacement = Replacement(attempt, self.request.windrow, functools.partial(send_together, self.app))
+        coroutine = owner()
+        if coroutine is None:
+            return replacement.publish(sig, on_replace)
+        coroutine.owe(replacement.publish, sig, on_replace)  # its task ends with what this raises
+        raise Ignore("replaced")
+
+    def _is_durable(self, options: dict[str, Any]) -> bool:
+        """Whether the database accepts a call with these options, of which `durable` is taken out."""
+        given = options.pop("durable", None)
+        if given is not None and not isinstance(given, bool):
+            raise TypeError(f"durable must be True or False, not {given!r}")
+        if not (self.durable if given is None else given) or self.app.conf.task_always_eager:
+            return False
+        # A retry or a replacement takes the place of its old message, whose execution is on record.
+        if current_replacement() is not None:
+            return False
+        attempt = current_attempt()
+        return attempt is None or options.get("task_id") != attempt.task_id
 
     def _note_external(self, given: Any, options: dict[str, Any]) -> None:
         headers = options.get("headers") or {}

@@ -1,14 +1,13 @@
 """Publishing task calls straight to Redis: what Celery has made of a call goes out in one script call, many in one pipeline.
 
 Celery gives a finished message to a kombu producer, which asks a connection pool, a channel, declarations and an exchange
-before it comes to the transport. A task call to a queue that this process has declared needs none of them. Everything else (the
-first message to a queue, other exchanges, compression, a queue that expires) goes kombu's way.
+before it comes to the transport. A task call to a queue that this process has declared needs none of them. Everything else
+(other exchanges, compression, a queue that expires, what a coroutine publishes to a queue first) goes kombu's way.
 """
 
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,17 +19,21 @@ from kombu.exceptions import OperationalError
 from kombu.serialization import dumps
 from kombu.utils.functional import maybe_list
 
+from windrow.broker import events
 from windrow.broker.keys import Keys
-from windrow.broker.publication import Publication, publication
+from windrow.broker.publication import HEADER, Publication, header_of, publication
 from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
-from windrow.broker.transport import DROPPED, Transport
+from windrow.broker.transport import Transport, say_unpublished
 
-logger = logging.getLogger(__name__)
-
-_PUBLISH = load("publish")
+_PUBLISH, _REPLACE = load("publish"), load("replace")
 
 Send = Callable[[list[Publication]], None]
+
+
+def identity() -> dict[str, Any]:
+    """What makes all tries of a call that kombu publishes the same message: fields of its header."""
+    return {"as": {"id": events.new_id(), "tag": str(uuid4())}}
 
 
 class _Connection:
@@ -48,6 +51,7 @@ class Outlet:
         self._app = app
         self._client: redis.Redis | None = None
         self._declared: set[str] = set()
+        self._kombus: set[str] = set()
         self.keys = Keys()
 
     @property
@@ -56,23 +60,52 @@ class Outlet:
         assert self._client is not None  # noqa: S101 - only then is a queue declared
         return self._client
 
-    def takes(self, exchange: object, routing_key: object, compression: object) -> bool:
-        """Whether a message with this address can go straight to Redis."""
-        return not exchange and not compression and routing_key in self._declared
+    def takes(self, routing_key: object) -> bool:
+        """Whether a message to this queue can go straight to Redis."""
+        return routing_key in self._declared
 
-    def publish_by_kombu(self, body: Any, declare: Any, routing_key: Any, **options: Any) -> None:
+    def declare(self, declare: Any, routing_key: Any) -> None:
+        """Declare what a message needs, once for a queue, and learn where Redis is; then `takes` says how messages go."""
+        if routing_key in self._kombus:
+            return
+        with self._app.amqp.producer_pool.acquire(block=True) as producer, producer.connection._reraise_as_library_errors():
+            for entity in maybe_list(declare) or ():
+                producer.maybe_declare(entity)
+            if isinstance(producer.connection.transport, Transport):
+                self._declares(self._learn(producer), declare, routing_key)
+            if routing_key not in self._declared:
+                self._kombus.add(routing_key)
+
+    def publish_by_kombu(self, body: Any, declare: Any, routing_key: Any, headers: Any, **options: Any) -> None:
         """Publish through kombu's producer, and learn from it where Redis is and that the queue is declared."""
         with self._app.amqp.producer_pool.acquire(block=True) as producer, producer.connection._reraise_as_library_errors():
-            producer.publish(body, declare=declare, routing_key=routing_key, **options)
-            if not isinstance(producer.connection.transport, Transport):
-                return
-            channel = producer.channel
-            if self._client is None:
-                self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
-            for entity in maybe_list(declare) or ():
-                name = getattr(entity, "name", None)
-                if name == routing_key and getattr(entity, "expires", None) is None and name not in channel._fanout_queues:
-                    self._declared.add(name)
+            own = dict(headers) if headers is not None else None  # what the transport fills in is not the next try's
+            producer.publish(body, declare=declare, routing_key=routing_key, headers=own, **options)
+            if isinstance(producer.connection.transport, Transport):
+                self._declares(self._learn(producer), declare, routing_key)
+
+    def _declares(self, channel: Any, declare: Any, routing_key: Any) -> None:
+        for entity in maybe_list(declare) or ():
+            name = getattr(entity, "name", None)
+            if name == routing_key and getattr(entity, "expires", None) is None and name not in channel._fanout_queues:
+                self._declared.add(name)
+
+    def connect(self) -> bool:
+        """Learn where Redis is, if that isn't known; False when this app's broker is none of Windrow's.
+
+        Raises kombu's OperationalError when Redis is away.
+        """
+        if self._client is None:
+            with self._app.amqp.producer_pool.acquire(block=True) as producer, producer.connection._reraise_as_library_errors():
+                if isinstance(producer.connection.transport, Transport):
+                    self._learn(producer)
+        return self._client is not None
+
+    def _learn(self, producer: Any) -> Any:
+        channel = producer.channel
+        if self._client is None:
+            self._client, self.keys = redis.Redis(connection_pool=channel.pool), channel.platform_keys
+        return channel
 
     def send(self, publications: list[Publication]) -> None:
         """Put calls into Redis, in their order; raises kombu's OperationalError when it is away."""
@@ -88,8 +121,19 @@ class Outlet:
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
             raise OperationalError(str(error)) from error
         for one, answer in zip(publications, done, strict=True):
-            if not judge(answer, one.task):
-                logger.warning(DROPPED, one.task_id)
+            say_unpublished(one.task_id, judge(answer, one.task))
+
+    def send_together(self, publications: list[Publication]) -> None:
+        """Put calls that take one attempt's place into Redis, all or none; raises kombu's OperationalError when it is away."""
+        keys = [key for one in publications for key in one.keys]
+        arguments = [argument for one in publications for argument in one.arguments]
+        each = [len(publications[0].keys), len(publications[0].arguments)]
+        try:
+            done = _REPLACE(self.client, keys, [*each, *arguments])
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            raise OperationalError(str(error)) from error
+        for one, answer in zip(publications, done, strict=True):
+            say_unpublished(one.task_id, judge(answer, one.task))
 
 
 def _pipelined(client: redis.Redis, publications: list[Publication]) -> list[Any]:
@@ -109,7 +153,7 @@ class DirectProducer:
     connection = _Connection()
 
     def __init__(self, outlet: Outlet, send: Send, block: Callable[..., None]) -> None:
-        """`block` calls what waits for Redis."""
+        """`block(name, …)` calls what waits for Redis; `name` is for the sentence when it fails."""
         self._outlet, self._send, self._block = outlet, send, block
         self._held: list[Publication] = []
         self._depth = 0
@@ -122,16 +166,20 @@ class DirectProducer:
         content_encoding: str | None = None, **properties: Any,
     ) -> None:  # fmt: skip
         """Publish as kombu's `Producer.publish` does; straight to Redis where that is the same."""
-        plain = self._outlet.takes(exchange, routing_key, compression) and content_type is None and content_encoding is None
-        if not plain or headers is None or "task" not in headers:
+        task = headers is not None and "task" in headers
+        plain = task and content_type is None and content_encoding is None and not exchange and not compression
+        name = str(headers["task"]) if headers is not None and task else "an event"
+        if not plain or not self._goes_directly(name, declare, routing_key):
             self.flush()
+            if headers is not None and task:
+                headers[HEADER] = {**header_of(headers), **identity()}
             options = {
                 "exchange": exchange, "serializer": serializer, "compression": compression, "headers": headers,
                 "priority": priority or 0, "delivery_mode": delivery_mode, "expiration": expiration, "timeout": timeout,
                 "confirm_timeout": confirm_timeout, "content_type": content_type, "content_encoding": content_encoding,
                 "mandatory": mandatory, "immediate": immediate, **properties,
             }  # fmt: skip
-            self._block(self._outlet.publish_by_kombu, body, declare, routing_key, **options)
+            self._block(name, self._outlet.publish_by_kombu, body, declare, routing_key, **options)
             return
         kind, encoding, text = dumps(body, serializer=serializer)
         if expiration is not None:
@@ -155,6 +203,12 @@ class DirectProducer:
         self._held.append(publication(message, routing_key, self._outlet.keys))
         if not self._depth:
             self.flush()
+
+    def _goes_directly(self, name: str, declare: Any, routing_key: Any) -> bool:
+        """Whether the queue is declared and can be published to directly."""
+        if not self._outlet.takes(routing_key):
+            self._block(name, self._outlet.declare, declare, routing_key)
+        return self._outlet.takes(routing_key)
 
     def flush(self) -> None:
         """Send what is held."""

@@ -13,6 +13,7 @@ from windrow.authoring.base import adopt, mixed
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import hand_results_past_execution_id
 from windrow.authoring.configure import configure
+from windrow.authoring.owed import publish_once
 from windrow.authoring.parameters import ExecutionIdParameter
 from windrow.authoring.publishing import bounded_send_task, producers
 from windrow.authoring.results import use_result_backend
@@ -52,6 +53,7 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
     if first:
         worker_init.connect(_preload, weak=False, dispatch_uid="windrow.authoring.preload")
         hand_results_past_execution_id()
+        publish_once()
         use_result_backend(celery)
         make = celery._task_from_fun
         celery._task_from_fun = _making(celery, make)

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import redis
-from celery.app.amqp import _callback_publish_retry
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.url import sanitize_url
-from kombu.utils.uuid import uuid
 
 from windrow.authoring.attempt import current_attempt
-from windrow.authoring.direct import DirectProducer, Outlet
+from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
-from windrow.broker.publication import Publication
+from windrow.authoring.owed import current_debt, fresh_id
+from windrow.authoring.replacing import current_replacement
+from windrow.broker.publication import HEADER, Publication, header_of
 from windrow.broker.refusal import PublishRefused, is_full, judge
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,16 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         if serializer not in (None, "json", "application/json"):
             raise EncodeError(f"the message of {name} must be JSON, not {serializer!r}: leave `serializer` out")
         if len(args) < _TASK_ID and options.get("task_id") is None:
-            options["task_id"] = uuid()  # the same for every try: the first may have arrived
+            options["task_id"] = fresh_id()  # the same for every try: the first may have arrived
         task_id = options.get("task_id") or args[_TASK_ID - 1]
-        patient = _is_owed(task_id)
+        debt, replacement = current_debt(), current_replacement()
+        if replacement is not None:
+            _note(options, replacement.fields(task_id))
+        elif debt is not None:
+            _note(options, debt.fields)
+        if options.get("connection") or not isinstance(options.get("producer"), DirectProducer | None):
+            _note(options, identity())  # the caller's own way: each try makes the message anew
+        patient = replacement is not None or _is_owed(task_id)
         coroutine = owner() if patient else None
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
             coroutine.owe(send, name, *args, **options)
@@ -68,23 +75,42 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
     return send
 
 
+def _note(options: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Put fields into Windrow's header of a call."""
+    headers = options.get("headers") or {}
+    options["headers"] = {**headers, HEADER: {**header_of(headers), **fields}}
+
+
 def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
     """Celery's `producer_or_acquire`, which gives a producer that goes straight to Redis when none is given."""
 
     def deliver(publications: list[Publication]) -> None:
+        replacement = current_replacement()
+        if replacement is not None:
+            replacement.publications += publications
+            return
         outlet = outlet_of(app)
         patient = any(_is_owed(one.task_id) for one in publications)
         name = publications[0].task if len(publications) == 1 else f"{len(publications)} tasks"
         bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
+
+    def block(name: str, fun: Callable[..., Any], *args: Any, **options: Any) -> None:
+        patient = current_replacement() is not None or _is_owed(None)
+        bounded(app, name, lambda: _off_loop(fun, *args, **options), patient)
 
     @functools.wraps(acquire)
     def producer_or_acquire(producer: Any = None) -> Any:
         if producer is not None:
             return acquire(producer)
         app.conf.get("broker_url")  # read now: Windrow's settings come with the first reading, and begin with a new outlet
-        return DirectProducer(outlet_of(app), deliver, _off_loop)
+        return DirectProducer(outlet_of(app), deliver, block)
 
     return producer_or_acquire
+
+
+def send_together(app: Any, name: str, publications: list[Publication]) -> None:
+    """Publish what takes an attempt's place, all or nothing; it waits until Redis is back."""
+    bounded(app, name, lambda: _off_loop(outlet_of(app).send_together, publications), patient=True)
 
 
 def outlet_of(app: Any) -> Outlet:
@@ -145,7 +171,7 @@ def _is_owed(task_id: Any) -> bool:
     attempt = current_attempt()
     if attempt is None:
         return False
-    return bool(_callback_publish_retry.get()) or task_id == attempt.task_id
+    return task_id == attempt.task_id or current_debt() is not None
 
 
 def _where(app: Any) -> str:

@@ -34,6 +34,7 @@ class Keys:
     spent_before = _key("windrow:spent:before")
     run = _key("windrow:run")
     settling = _key("windrow:settling")
+    marker = _key("windrow:marker")
     events = _key("windrow:events")
     most_events = _key("windrow:events:most")
     behind = _key("windrow:events:behind")
@@ -41,6 +42,7 @@ class Keys:
     server = _key("windrow:server")
     servers = _key("windrow:servers")
     decisions = _key("windrow:decisions")
+    refused = _key("windrow:refused")
 
     def inflight(self, worker: str) -> str:
         """The messages a worker has taken and not finished."""
@@ -49,6 +51,10 @@ class Keys:
     def started(self, worker: str) -> str:
         """Those of them whose bodies have started."""
         return f"{self.prefix}windrow:started:{worker}"
+
+    def sent(self, owner: str) -> str:
+        """What an execution, or a chord's group, has published of what follows it."""
+        return f"{self.prefix}windrow:sent:{owner}"
 
     def delayed(self, queue: str) -> str:
         """When each delayed message of a queue is due."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,10 @@ HEADER = "windrow"
 MOST_TEXT = 1024
 MOST_MESSAGE = 8 * 1024 * 1024
 
+ONCE_SECONDS = 7 * 86400
+"""How long it is known what an execution has published, if its end does not make that shorter."""
+_EVENTS = 2
+"""The place of the events among the arguments of `publish.lua`."""
 _origin: tuple[int, str] = (0, "")
 
 
@@ -29,6 +34,10 @@ class Publication:
     arguments: list[str | bytes | int]
     task_id: str
     task: str
+    execution: str
+    queue: str
+    text: str
+    """The message itself."""
 
 
 def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | None = None) -> Publication:
@@ -38,24 +47,93 @@ def publication(message: dict[str, Any], queue: str, keys: Keys, now: float | No
     """
     now = time.time() if now is None else now
     headers, properties = message["headers"], message["properties"]
-    tag = properties["delivery_tag"]
-    step = step_of(_priority(properties.get("priority")))
+    given = header_of(headers)
+    if given.get("as"):
+        properties["delivery_tag"] = given["as"]["tag"]
     due = _due(headers, now)
     event, replaces = _accept(message, queue, now, due)
-    text = dumps(message)
+    return _call(message, dumps(message), queue, keys, event, replaces, given)
+
+
+def kept_publication(text: str, queue: str, keys: Keys, now: float | None = None) -> Publication:
+    """What publishes a message that `publication` made before, byte for byte, under the ids and the time it has.
+
+    Its event says that it is `durable`: the recorder then removes it from the outbox. Raises ValueError when the text is no
+    such message.
+    """
+    now = time.time() if now is None else now
+    try:
+        message = json.loads(text)
+        headers, properties = message["headers"], message["properties"]
+        header = headers[HEADER]
+        execution, at = header["id"], float(header["t"])
+        known = bool(headers["task"]) and bool(headers["id"]) and bool(properties["delivery_tag"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"a kept message must be one that Windrow made: {type(error).__name__}: {error}") from error
+    if not known or not events.is_id(execution, now):
+        raise ValueError(f"a kept message must carry a task, its ids and a delivery tag, and its execution id is {execution!r}")
+    event = accepted(execution, headers, properties, queue, at)
+    event["due"] = _due(headers, now)
+    event["redo_of"] = headers.get("windrow_redo_of")
+    event["durable"] = True
+    return _call(message, text, queue, keys, event, None, {})
+
+
+def _call(
+    message: dict[str, Any],
+    text: str,
+    queue: str,
+    keys: Keys,
+    event: events.Event,
+    replaces: tuple[str, str] | None,
+    given: dict[str, Any],
+) -> Publication:
+    """`given` is the header with which the message came: who owes it."""
+    headers, properties = message["headers"], message["properties"]
+    once = given.get("once")
+    due = event["due"]
+    step = step_of(_priority(properties.get("priority")))
     messages = keys.delayed_messages(queue)
     inflight = keys.inflight(replaces[0]) if replaces else messages
     keep = headers.get("windrow_keep", True) and len(text) <= MOST_MESSAGE
     return Publication(
-        [keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight, keys.most_events],
+        [
+            keys.step(queue, step), keys.events, keys.queues, keys.delayed(queue), messages, inflight, keys.most_events,
+            keys.sent(once) if once else messages, keys.refused,
+        ],
         [
             queue, text, events.encode(event), int(due * 1000) if due else "", stored(step, queue, b""),
-            f"{headers['id']}\n{tag}",
-            replaces[1] if replaces else "", "1" if keep else "",
+            f"{headers['id']}\n{properties['delivery_tag']}",
+            replaces[1] if replaces else "", "1" if keep else "", "", _member(headers, given, properties) if once else "",
+            given.get("for", ONCE_SECONDS),
         ],
         str(headers["id"]),
         str(headers["task"]),
+        event["id"],
+        queue,
+        text,
     )  # fmt: skip
+
+
+def with_event(publication: Publication, event: events.Event) -> Publication:
+    """The same publication, which puts one more event on the stream in its step."""
+    arguments = list(publication.arguments)
+    arguments[_EVENTS] = f"{arguments[_EVENTS]!s},{events.encode(event)}"
+    return replace(publication, arguments=arguments)
+
+
+def header_of(headers: dict[str, Any]) -> dict[str, Any]:
+    """Windrow's header among a message's; empty when there is none, or a stranger's."""
+    given = headers.get(HEADER)
+    return given if isinstance(given, dict) else {}
+
+
+def _member(headers: dict[str, Any], given: dict[str, Any], properties: dict[str, Any]) -> str:
+    """The name under which a parent publishes a call once; in a group one task id may stand at several places."""
+    if given.get("takes"):
+        return str(properties["delivery_tag"])  # its ids are new in each attempt
+    index = headers.get("group_index")
+    return str(headers["id"]) if index is None else f"{headers['id']}:{index}"
 
 
 def names_of(properties: dict[str, Any]) -> str:
@@ -91,13 +169,15 @@ def _seconds(moment: object) -> float | None:
 
 
 def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) -> tuple[events.Event, tuple[str, str] | None]:
-    """Fill in Windrow's header; the `accepted` event, and whose place a retry takes: (worker, tag)."""
+    """Fill in Windrow's header; the `accepted` event, and whose place a retry or a replacement takes: (worker, tag)."""
     headers = message["headers"]
-    given = headers.get(HEADER) or {}
-    again = bool(given) and (headers.get("retries") or 0) > 0
-    execution = str(given["id"]) if again else events.new_id(now)
+    given = header_of(headers)
+    takes = bool(given.get("takes"))
+    again = "id" in given and (takes or (headers.get("retries") or 0) > 0)
+    named = given if again else given.get("as")
+    execution = str(named["id"]) if named else events.new_id(now)
     headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
-    replaces = (given["worker"], str(given["tag"])) if again and "tag" in given else None
+    replaces = (given["worker"], str(given["tag"])) if (again or takes) and "tag" in given else None
     event = accepted(execution, headers, message["properties"], queue, now)
     event["due"] = due
     event["redo_of"] = headers.get("windrow_redo_of")
@@ -124,6 +204,7 @@ def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any]
         "group": headers.get("group"),
         "external": headers.get("windrow_external"),
         "retries": headers.get("retries") or 0,
+        "nesting": headers.get("replaced_task_nesting") or 0,
         "origin": headers.get("origin") or _own_origin(),
     }
 

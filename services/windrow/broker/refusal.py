@@ -14,8 +14,8 @@ def is_full(error: object) -> bool:
     return isinstance(error, Exception) and "command not allowed when used memory >" in str(error)
 
 
-def judge(answer: object, task: str) -> bool:
-    """Whether `publish.lua` published a call of `task`: False when a retry's attempt had been given to another worker.
+def judge(answer: object, task: str) -> int:
+    """What `publish.lua` answered to a call of `task`: 1, or why it published nothing.
 
     `answer` is the script's, or the error in its place. Raises PublishRefused for a new task that Redis did not take, and any
     other error as it is.
@@ -32,4 +32,4 @@ def judge(answer: object, task: str) -> bool:
             f"publishing {task} was refused: the records must not be too far behind, and {-answer} entries of the event "
             "stream wait for them; see that `windrow server` and PostgreSQL run; what was accepted goes on meanwhile"
         )
-    return bool(answer)
+    return int(answer)  # type: ignore[call-overload, no-any-return]

@@ -46,6 +46,8 @@ STALE_SECONDS = 0.03
 """What was taken ahead and does not start for so long goes back to its queue."""
 GENERATION = 1_000_000
 """Connections of one process are fewer than this: their numbers differ from those of the process before it."""
+TAGS = 1_000_000_000
+"""Messages that one process takes are fewer than this: no tag is given again by the process after it."""
 RETRY_SECONDS = (0.2, 0.5, 1.0)
 
 
@@ -79,7 +81,7 @@ class Taker:
         generation: int = 0,
     ) -> None:
         """`generation` tells the processes apart that serve one worker one after the other."""
-        self.inflight = InFlight(slots)
+        self.inflight = InFlight(slots, next_tag=generation * TAGS + 1)
         self.worker, self.queue, self.info, self.keys = worker, queue, info, keys
         self._make_connection = make_connection
         self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
@@ -90,7 +92,6 @@ class Taker:
         self._epoch = generation * GENERATION
         self._known = False
         self._sent_at: float | None = None
-        self._asked = 0
         self._look = True
         self._not_before = 0.0
         self._oldest_said: float | None = None
@@ -260,7 +261,6 @@ class Taker:
             self._look = self._heard = False
             self._looked_at = now
         self._oldest_said = None
-        self._asked = wanted
         self._sent_at = now
         try:
             wire.send("EVALSHA", self._sync.sha, len(self.sync_keys), *self.sync_keys, *arguments)
@@ -313,7 +313,7 @@ class Taker:
             # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
             self._lost(redis.ConnectionError("Redis does not know this worker"))
             return
-        _, refused, taken, _drain, version, next_look, limited, killed, what, doubles, alone, copies = reply
+        _, refused, taken, _drain, version, next_look, limited, killed, what, doubles, alone, copies, allowed = reply
         self.inflight.answered(time.monotonic())
         if refused:
             logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
@@ -329,7 +329,7 @@ class Taker:
         if what >= 0:
             self.inflight.clearing = alone == CLEARING
             self.inflight.alone = first if alone == ALONE else self.inflight.alone
-            self._settle_down(what, len(taken))
+            self._settle_down(what, allowed > 0 and len(taken) >= allowed)
             if alone == CLEARING:
                 self.inflight.give_back_waiting()
                 self._on_hand_back()
@@ -341,11 +341,11 @@ class Taker:
         for tag, count, lost in killed:
             self._on_killed(int(tag), int(count), bool(lost))
 
-    def _settle_down(self, what: int, taken: int) -> None:
-        """After a look: what this worker is now, and whether it must look again by itself."""
+    def _settle_down(self, what: int, filled: bool) -> None:
+        """After a look: what this worker is now, and whether it must look again by itself: it took all that it was allowed."""
         empty = what in (LISTENER, IDLE)
         self._is = LISTENER if what == LISTENER_OF_MORE else what
-        if not empty and self._asked and taken >= self._asked:
+        if not empty and filled:
             self._look = True
         deaf = self._wire is not None and not (self._wire.tracking if self._is == LISTENER else self._wire.pushes)
         if deaf and not self._polling and self._hub is not None:

@@ -30,12 +30,21 @@ from windrow.broker.taker import Taker
 
 logger = logging.getLogger(__name__)
 
-DROPPED = "the retry of %s was dropped: its attempt had been given to another worker"
-"""What is logged when `publish.lua` did nothing."""
+_DROPPED = "what takes the place of %s was dropped: its attempt had been given to another worker"
+_AGAIN = "%s was not published again: it had been published before"
 
 _PUBLISH, _INSIST = load("publish"), load("insist")
 _decode = json.JSONDecoder(object_hook=object_hook).decode
 """What kombu's `loads` does, with one decoder for all messages."""
+
+
+def say_unpublished(task_id: str, answer: int) -> None:
+    """Log it when `publish.lua` has published nothing."""
+    if answer == 0:
+        logger.warning(_DROPPED, task_id)
+    elif answer == 2:
+        logger.info(_AGAIN, task_id)
+
 
 NOTHING_FOLLOWS = b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 """How the body of a call ends that is part of no canvas."""
@@ -79,8 +88,7 @@ class Channel(stock.Channel):
             answer = _PUBLISH(self._plain_client(), made.keys, made.arguments)
         except redis.ResponseError as error:
             answer = error
-        if not judge(answer, made.task):
-            logger.warning(DROPPED, headers["id"])
+        say_unpublished(headers["id"], judge(answer, made.task))
 
     def _plain_client(self) -> redis.Redis:
         """A client on this channel's pool that puts no prefix before keys: a script's keys have theirs already."""
@@ -167,6 +175,8 @@ class Channel(stock.Channel):
                 self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
                 return
             taken.goes_on = isinstance(message.body, bytes) and not message.body.endswith(NOTHING_FOLLOWS)
+            if taken.goes_on and taken.names:
+                taken.names += "\n"
             message.taken = taken
             callback(message)
 

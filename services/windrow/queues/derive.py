@@ -71,8 +71,6 @@ def derive(spec: QueueWorker) -> Derived:
             "task_reject_on_worker_lost": False,
             # A lost connection doesn't end running tasks: the lease decides that.
             "worker_cancel_long_running_tasks_on_connection_loss": False,
-            "task_time_limit": limits.hard,
-            "task_soft_time_limit": limits.soft,
             "worker_max_tasks_per_child": recycle.tasks,
             "worker_max_memory_per_child": None if recycle.memory is None else max(1, recycle.memory // 1024),  # KiB
             # Records and metrics come from Windrow's event stream; Celery's events would be sent for nobody.

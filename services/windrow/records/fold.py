@@ -3,8 +3,9 @@
 The rules, one place each below:
 - an execution gets its row from the first event that names it, whatever its kind;
 - a final never changes and counts once;
-- an attempt counts once, when it first ends; after the execution's final only an attempt of an earlier retry may still
-  report its end (a retry's message can be finished elsewhere before its predecessor's worker has said "retried").
+- a retry, or what `replace` puts in a task's place, goes on with its execution; what is told of an earlier one changes nothing;
+- an attempt counts once, when it first ends; after the execution's final only an attempt whose place another message took may
+  still report its end (that can be finished elsewhere before its predecessor's worker has said so).
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class _Fold:
         row = self.rows.executions.get(identity) or self._executions.get(identity)
         if row is None:
             row = _skeleton(identity, event)
+        if event.get("durable") is True:
+            self.rows.dispatched.add(identity)
         self._kinds[event["k"]](row, event)
 
     def _touch(self, row: ExecutionRow) -> None:
@@ -81,9 +84,11 @@ class _Fold:
         if row.state in states.FINALS:
             return
         retries = clean.count(event.get("retries"))
+        generation = (clean.count(event.get("nesting")), retries)
         tag = clean.text(event.get("tag"))
         known = row.tag is not None
-        if known and (retries < row.retries or (retries == row.retries and tag == row.tag)):
+        standing = (row.replacements, row.retries)
+        if known and (generation < standing or (generation == standing and tag == row.tag)):
             return
         _identify(row, event)
         # A task's counters stand at zero from its first acceptance on, so that a scrape may see them before they grow.
@@ -92,7 +97,7 @@ class _Fold:
         if not known and not row.stored and not retries:
             row.accepted_at = at or row.accepted_at
         if known or row.state != states.RUNNING:
-            row.retries = retries
+            row.replacements, row.retries = generation
             row.due_at = clean.moment(event.get("due"))
             if retries:
                 row.state = states.RETRYING
@@ -112,10 +117,11 @@ class _Fold:
             if attempt.outcome is not None:
                 return
             attempt.started_at = attempt.started_at or clean.moment(event.get("t"))
-        retries = clean.count(event.get("retries"))
-        if retries < row.retries:
+            attempt.early = event.get("early") is True or None
+        generation = _generation(row, event)
+        if generation < (row.replacements, row.retries):
             return
-        row.retries = retries
+        row.replacements, row.retries = generation
         row.state = states.RUNNING
         row.due_at = None
         self._running(row, event, clean.moment(event.get("t")))
@@ -161,11 +167,11 @@ class _Fold:
         final = row.state in states.FINALS
         identity = clean.uuid(event.get("attempt"))
         outcome = event.get("outcome")
-        earlier = event.get("retries") is not None and clean.count(event["retries"]) < row.retries
-        if final and not (identity and (earlier or outcome == "retried")):
-            return
+        earlier = event.get("retries") is not None and _generation(row, event) < (row.replacements, row.retries)
         # Null, or a state of a later release: only the attempt's end is told.
         state = event["state"] if event.get("state") in states.STATUS_IDS else None
+        if final and not (identity and (earlier or state is None)):
+            return
         attempt = None
         if identity and outcome:
             attempt = self._end_attempt(row, identity, event)
@@ -184,7 +190,8 @@ class _Fold:
     def _settle(self, row: ExecutionRow, event: Event, attempt: AttemptRow | None) -> None:
         """Put down how the last attempt ended."""
         row.recoveries = max(row.recoveries, clean.count(event.get("recoveries")))
-        row.retries = max(row.retries, clean.count(event.get("retries")))
+        if event.get("retries") is not None:
+            row.replacements, row.retries = max((row.replacements, row.retries), _generation(row, event))
         if row.tag is None:
             _identify(row, event)
         if attempt is not None:
@@ -260,6 +267,12 @@ class _Fold:
         if row.started_at is None:
             row.started_at = started
             row.wait_s = clean.number(event.get("wait"))
+
+
+def _generation(row: ExecutionRow, event: Event) -> tuple[int, int]:
+    """Which run of the execution an event belongs to: how often it was replaced, and its retry since then."""
+    nesting = event.get("nesting")
+    return row.replacements if nesting is None else clean.count(nesting), clean.count(event.get("retries"))
 
 
 def _skeleton(identity: UUID, event: Event) -> ExecutionRow:

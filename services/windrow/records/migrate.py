@@ -22,6 +22,33 @@ _log = structlog.get_logger(__name__)
 
 VERSION_TABLE = "alembic_version"
 
+_OUTBOX_ALONE = (
+    f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+    f"""
+    CREATE TABLE IF NOT EXISTS {SCHEMA}.execution_keys (
+      kind SMALLINT NOT NULL, key TEXT NOT NULL, execution_id UUID NOT NULL, task_id TEXT, PRIMARY KEY (kind, key)
+    )
+    """,
+    f"CREATE INDEX IF NOT EXISTS ix_execution_keys_execution_id ON {SCHEMA}.execution_keys (execution_id)",
+    f"""
+    CREATE TABLE IF NOT EXISTS {SCHEMA}.outbox (
+      execution_id UUID NOT NULL, queue TEXT NOT NULL, task TEXT NOT NULL, task_id TEXT NOT NULL, body BYTEA NOT NULL,
+      enqueued_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, published_at TIMESTAMP WITH TIME ZONE,
+      PRIMARY KEY (execution_id)
+    ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)
+    """,
+    f"CREATE INDEX IF NOT EXISTS ix_outbox_unpublished ON {SCHEMA}.outbox (execution_id) WHERE published_at IS NULL",
+    f"""
+    CREATE OR REPLACE FUNCTION {SCHEMA}.ring_outbox() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_notify('windrow_outbox', ''); RETURN NULL; END $$
+    """,
+    f"""
+    CREATE OR REPLACE TRIGGER ring AFTER INSERT ON {SCHEMA}.outbox
+    FOR EACH ROW WHEN (NEW.published_at IS NULL) EXECUTE FUNCTION {SCHEMA}.ring_outbox()
+    """,
+)
+"""The outbox without the other tables, as the migrations make it."""
+
 
 def migrate(url: str) -> None:
     """Create or migrate schema `windrow` in the database at `url`, and make partitions ahead.
@@ -40,6 +67,25 @@ async def migrate_async(url: str) -> None:
             await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
             await connection.run_sync(_upgrade)
             await partitions.ensure(connection, datetime.now(UTC))
+    finally:
+        await engine.dispose()
+
+
+def migrate_outbox(url: str) -> None:
+    """Put an outbox into the database at `url`, which need not be the platform's; again does no harm.
+
+    Not for use inside an event loop. Raises what the database raises.
+    """
+    asyncio.run(_migrate_outbox(url))
+
+
+async def _migrate_outbox(url: str) -> None:
+    engine = make_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": partitions.LOCK})
+            for statement in _OUTBOX_ALONE:
+                await connection.execute(text(statement))
     finally:
         await engine.dispose()
 

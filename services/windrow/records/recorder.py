@@ -47,6 +47,8 @@ class Recorder:
     def __init__(self, engine: AsyncEngine, *, stream: str = "windrow:events") -> None:
         self.dropped = 0
         """Events that could not be recorded since this recorder was made; each is in the log."""
+        self.told: set[int] | None = None
+        """While this is a set, the executions that events are applied to are noted in it, by `clean.short`."""
         self._engine = engine
         self._stream = stream
         self._days: set[Any] = set()
@@ -83,6 +85,8 @@ class Recorder:
                 else:
                     named.append((identity, event))
             usable.append((position, named))
+        if self.told is not None:
+            self.told.update(clean.short(identity) for _, named in usable for identity, _ in named)
         await self._apply_usable(usable)
         for position, event in bad:
             self._drop(position, event, "it has no usable execution id, or a kind this release does not know")

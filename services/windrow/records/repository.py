@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import Executable, Result, func, or_, select
+from sqlalchemy import Executable, Result, Text, cast, func, or_, select
 from sqlalchemy.engine import RowMapping
 
 from windrow.records import states
-from windrow.records.tables import Attempt, Execution, ExecutionReport, Message, Total
+from windrow.records.tables import Attempt, Execution, ExecutionReport, Message, Outbox, Total
 
 Row = dict[str, Any]
 
@@ -26,6 +26,10 @@ _attempts = Attempt.__table__
 _reports = ExecutionReport.__table__
 _messages = Message.__table__
 _totals = Total.__table__
+_outbox = Outbox.__table__
+
+IN_OUTBOX: Final = "accepted by a transaction; not on its queue yet"
+"""The reason given for an execution that waits in the outbox."""
 
 
 class Connection(Protocol):
@@ -73,7 +77,22 @@ async def get_execution(connection: Connection, name: str) -> Row | None:
             return _with_state(row)
     statement = select(_executions).where(matches).order_by(_executions.c.id.desc()).limit(1)
     row = (await connection.execute(statement)).mappings().first()
-    return None if row is None else _with_state(row)
+    return await _in_outbox(connection, name) if row is None else _with_state(row)
+
+
+async def _in_outbox(connection: Connection, name: str) -> Row | None:
+    """An execution that a transaction has accepted and that has no row of its own yet."""
+    c = _outbox.c
+    matches = or_(c.task_id == name, cast(c.execution_id, Text) == name)
+    columns = (c.execution_id, c.queue, c.task, c.task_id, c.enqueued_at)
+    row = (await connection.execute(select(*columns).where(matches).order_by(c.execution_id.desc()).limit(1))).first()
+    if row is None:
+        return None
+    return {
+        **dict.fromkeys(column.name for column in _executions.columns if column.name != "status_id"),
+        "id": row.execution_id, "queue": row.queue, "task": row.task, "task_id": row.task_id, "state": states.READY,
+        "accepted_at": row.enqueued_at, "retries": 0, "recoveries": 0, "attempt_count": 0, "reason": IN_OUTBOX,
+    }  # fmt: skip
 
 
 async def attempts(connection: Connection, execution_id: UUID) -> list[Row]:

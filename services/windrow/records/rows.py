@@ -30,6 +30,7 @@ class ExecutionRow:
     finished_at: datetime | None = None
     priority: int | None = None
     retries: int = 0
+    replacements: int = 0
     recoveries: int = 0
     attempt_count: int = 0
     worker: str | None = None
@@ -76,6 +77,7 @@ class AttemptRow:
     error: str | None = None
     message: str | None = None
     traceback: str | None = None
+    early: bool | None = None
     stored: bool = False
 
 
@@ -89,6 +91,8 @@ class Rows:
     """Queue and message of those that have not succeeded: what did not can be run again."""
     spent: set[UUID] = field(default_factory=set)
     """Executions that succeeded in this batch: their messages are dropped."""
+    dispatched: set[UUID] = field(default_factory=set)
+    """Executions whose acceptance came from the outbox: with this batch on record they leave it."""
     finished: set[UUID] = field(default_factory=set)
     """Executions that reached their final state in this batch."""
     totals: Counter[TotalKey] = field(default_factory=Counter)

@@ -19,20 +19,21 @@ from windrow.records.tables import SCHEMA
 
 _EXECUTION_COLUMNS: Final = (
     "id", "queue", "task", "accepted_at", "status_id", "task_id", "tag", "due_at", "expires_at", "started_at",
-    "finished_at", "priority", "retries", "recoveries", "attempt_count", "worker", "wait_s", "run_s", "root_id", "parent_id",
-    "group_id", "external_id", "redo_of", "origin", "args", "kwargs", "error", "error_message", "result", "reason",
-    "progress_state", "progress", "progress_at",
+    "finished_at", "priority", "retries", "replacements", "recoveries", "attempt_count", "worker", "wait_s", "run_s",
+    "root_id", "parent_id", "group_id", "external_id", "redo_of", "origin", "args", "kwargs", "error", "error_message",
+    "result", "reason", "progress_state", "progress", "progress_at",
 )  # fmt: skip
 
 _ATTEMPT_COLUMNS: Final = (
     "execution_id", "id", "queue", "task", "worker", "pid", "retries", "recoveries", "started_at", "ended_at", "outcome",
-    "wait_s", "run_s", "error", "message", "traceback",
+    "wait_s", "run_s", "error", "message", "traceback", "early",
 )  # fmt: skip
 
 # Column, type, and how a stored row takes it: "=" as given, "+" unless null, "?" as given if the batch settles the row.
 _EXECUTION_CHANGES: Final = (
     ("queue", "text", "="), ("task", "text", "="), ("status_id", "smallint", "="), ("due_at", "timestamptz", "="),
-    ("retries", "int", "="), ("recoveries", "int", "="), ("attempt_count", "int", "="), ("started_at", "timestamptz", "+"),
+    ("retries", "int", "="), ("replacements", "int", "="), ("recoveries", "int", "="), ("attempt_count", "int", "="),
+    ("started_at", "timestamptz", "+"),
     ("wait_s", "float8", "+"), ("worker", "text", "+"), ("run_s", "float8", "+"), ("finished_at", "timestamptz", "+"),
     ("task_id", "text", "+"), ("tag", "text", "+"), ("expires_at", "timestamptz", "+"), ("priority", "smallint", "+"),
     ("root_id", "text", "+"), ("parent_id", "text", "+"), ("group_id", "text", "+"), ("external_id", "text", "+"),
@@ -44,6 +45,7 @@ _EXECUTION_CHANGES: Final = (
 _ATTEMPT_CHANGES: Final = (
     ("worker", "text"), ("pid", "int"), ("started_at", "timestamptz"), ("ended_at", "timestamptz"), ("outcome", "text"),
     ("wait_s", "float8"), ("run_s", "float8"), ("error", "text"), ("message", "text"), ("traceback", "text"),
+    ("early", "boolean"),
 )  # fmt: skip
 
 
@@ -76,11 +78,11 @@ _UPDATE_EXECUTIONS: Final = _update_executions()
 _UPDATE_ATTEMPTS: Final = _update_attempts()
 
 _LOAD_EXECUTIONS: Final = (
-    "SELECT id, queue, task, status_id, tag, due_at, started_at, retries, recoveries, attempt_count, wait_s "  # noqa: S608
+    "SELECT id, queue, task, status_id, tag, due_at, started_at, retries, replacements, recoveries, attempt_count, wait_s "  # noqa: S608
     f"FROM {SCHEMA}.%s WHERE id = ANY($1::uuid[])"
 )
 _LOAD_ATTEMPTS: Final = (
-    "SELECT execution_id, id, queue, task, worker, pid, retries, recoveries, started_at, outcome, wait_s "  # noqa: S608
+    "SELECT execution_id, id, queue, task, worker, pid, retries, recoveries, started_at, outcome, wait_s, early "  # noqa: S608
     f"FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"
 )
 _SAVE_MESSAGES: Final = (
@@ -89,6 +91,7 @@ _SAVE_MESSAGES: Final = (
     "ON CONFLICT (execution_id) DO UPDATE SET queue = EXCLUDED.queue, body = EXCLUDED.body"
 )
 _DROP_MESSAGES: Final = f"DELETE FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
+_DROP_DISPATCHED: Final = f"DELETE FROM {SCHEMA}.outbox WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
 _SAVE_TOTALS: Final = (
     f"INSERT INTO {SCHEMA}.totals AS t (kind, queue, task, label, value) "  # noqa: S608
     "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) "
@@ -126,6 +129,7 @@ async def load_executions(connection: asyncpg.Connection, ids: Collection[UUID])
                 due_at=record["due_at"],
                 started_at=record["started_at"],
                 retries=record["retries"],
+                replacements=record["replacements"],
                 recoveries=record["recoveries"],
                 attempt_count=record["attempt_count"],
                 wait_s=record["wait_s"],
@@ -162,6 +166,8 @@ async def save(connection: asyncpg.Connection, rows: Rows) -> None:
     gone = [identity for identity in rows.spent if rows.executions[identity].stored]
     for day, group in by_day(gone).items():
         await connection.execute(_DROP_MESSAGES % partitions.name("messages", day), group)
+    if rows.dispatched:
+        await connection.execute(_DROP_DISPATCHED, list(rows.dispatched))
 
 
 async def save_totals(connection: asyncpg.Connection, totals: Mapping[TotalKey, int]) -> None:
@@ -194,7 +200,8 @@ def _rows_by_day(rows: list[Any], identity: Callable[[Any], UUID]) -> dict[date,
 def _execution_record(row: ExecutionRow) -> tuple[Any, ...]:
     return (
         row.id, row.queue, row.task, row.accepted_at, states.STATUS_IDS[row.state], row.task_id, row.tag, row.due_at,
-        row.expires_at, row.started_at, row.finished_at, row.priority, row.retries, row.recoveries, row.attempt_count,
+        row.expires_at, row.started_at, row.finished_at, row.priority, row.retries, row.replacements, row.recoveries,
+        row.attempt_count,
         row.worker, row.wait_s, row.run_s, row.root_id, row.parent_id, row.group_id, row.external_id, row.redo_of,
         row.origin, row.args, row.kwargs, row.error, row.error_message, row.result, row.reason, row.progress_state,
         row.progress, row.progress_at,
@@ -203,7 +210,8 @@ def _execution_record(row: ExecutionRow) -> tuple[Any, ...]:
 
 def _execution_change(row: ExecutionRow) -> tuple[Any, ...]:
     return (
-        row.id, row.settled, row.queue, row.task, states.STATUS_IDS[row.state], row.due_at, row.retries, row.recoveries,
+        row.id, row.settled, row.queue, row.task, states.STATUS_IDS[row.state], row.due_at, row.retries, row.replacements,
+        row.recoveries,
         row.attempt_count, row.started_at, row.wait_s, row.worker, row.run_s, row.finished_at, row.task_id, row.tag,
         row.expires_at, row.priority, row.root_id, row.parent_id, row.group_id, row.external_id, row.redo_of, row.origin,
         row.args, row.kwargs, row.progress_state, row.progress, row.progress_at, row.error, row.error_message,
@@ -214,12 +222,12 @@ def _execution_change(row: ExecutionRow) -> tuple[Any, ...]:
 def _attempt_record(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.queue, row.task, row.worker, row.pid, row.retries, row.recoveries, row.started_at,
-        row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback,
+        row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback, row.early,
     )  # fmt: skip
 
 
 def _attempt_change(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.worker, row.pid, row.started_at, row.ended_at, row.outcome, row.wait_s, row.run_s,
-        row.error, row.message, row.traceback,
+        row.error, row.message, row.traceback, row.early,
     )  # fmt: skip

@@ -72,6 +72,8 @@ class Execution(Base):
     """When it reached its final state."""
     priority: Mapped[int | None] = mapped_column(SmallInteger)
     retries: Mapped[int] = mapped_column(server_default=text("0"))
+    replacements: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often a task of it was replaced (`self.replace`); its retries are counted from the last of them."""
     recoveries: Mapped[int] = mapped_column(server_default=text("0"))
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     """How many attempts are known."""
@@ -130,6 +132,8 @@ class Attempt(Base):
     error: Mapped[str | None]
     message: Mapped[str | None]
     traceback: Mapped[str | None]
+    early: Mapped[bool | None]
+    """Whether its message was acknowledged before its end: it may not run again."""
 
     __table_args__ = ({"postgresql_partition_by": "RANGE (execution_id)"},)
 
@@ -206,6 +210,18 @@ class RecorderPosition(Base):
     """The id of the last entry on record."""
 
 
+class Broker(Base):
+    """The Redis that the records were last compared with: another run of it, or another marker in it, may have lost data."""
+
+    __tablename__ = "brokers"
+
+    stream: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str | None]
+    """Redis' own id of its run; null where it doesn't tell."""
+    marker: Mapped[str]
+    """What the key `windrow:marker` held."""
+
+
 class ExecutionKey(Base):
     """What must be unique over all partitions: a (task id, delivery tag) or an idempotency key. Purged with its execution."""
 
@@ -214,5 +230,28 @@ class ExecutionKey(Base):
     kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     execution_id: Mapped[UUID]
+    task_id: Mapped[str | None]
+    """Celery's task id of that execution."""
 
     __table_args__ = (Index("ix_execution_keys_execution_id", "execution_id"),)
+
+
+class Outbox(Base):
+    """A task call accepted in a database's transaction, until it is on its queue and on record.
+
+    This table may also stand in other databases (`windrow migrate --outbox`); the dispatcher reads those too.
+    """
+
+    __tablename__ = "outbox"
+
+    execution_id: Mapped[UUID] = mapped_column(primary_key=True)
+    queue: Mapped[str]
+    task: Mapped[str]
+    task_id: Mapped[str]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    """The message as it goes on its queue."""
+    enqueued_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    published_at: Mapped[datetime | None]
+    """When it was last put on its queue; the recorder deletes the row when it has recorded that."""
+
+    __table_args__ = (Index("ix_outbox_unpublished", "execution_id", postgresql_where=text("published_at IS NULL")),)

@@ -39,6 +39,7 @@ def make_app(platform: Platform) -> web.Application:
     app.router.add_get("/api/executions/{id}", _execution)
     app.router.add_get("/api/totals", _totals)
     app.router.add_get("/api/lag", _lag)
+    app.router.add_get("/api/outbox", _outbox)
     return app
 
 
@@ -134,6 +135,10 @@ async def _totals(request: web.Request) -> web.Response:
 async def _lag(request: web.Request) -> web.Response:
     # Never from the cache: who stops a platform waits for this to be 0.
     return _json(await asyncio.to_thread(request.app[_SOURCES].read_lag))
+
+
+async def _outbox(request: web.Request) -> web.Response:
+    return _json(dataclasses.asdict(await request.app[_SOURCES].outbox.get()))
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -12,6 +12,7 @@ from typing import Final
 from windrow.broker.observe import QueueReading
 from windrow.metrics.catalogue import BY_NAME, FINAL_STATES, OTHER
 from windrow.records.fold import ATTEMPTS, FAILURES, FINISHED, REFUSALS, RETRIES
+from windrow.records.outbox import Backlog
 
 Series = tuple[tuple[str, ...], float]
 
@@ -29,6 +30,7 @@ class Figures:
     decisions: Mapping[tuple[str, str], int] | None
     lag_s: float | None
     dropped: int
+    outbox: Backlog | None = None
 
 
 def render(leader: bool, figures: Figures | None) -> str:
@@ -44,6 +46,9 @@ def render(leader: bool, figures: Figures | None) -> str:
         if figures.lag_s is not None:
             parts.append(_family("windrow_records_lag_seconds", [((), figures.lag_s)]))
         parts.append(_family("windrow_records_dropped_total", [((), figures.dropped)]))
+        if figures.outbox is not None:
+            parts.append(_family("windrow_outbox_rows", [((), figures.outbox.rows)]))
+            parts.append(_family("windrow_outbox_oldest_age_seconds", [((), figures.outbox.age_s)]))
     return "".join(parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from windrow.broker import observe
 from windrow.broker.observe import QueueReading
-from windrow.records import repository
+from windrow.records import outbox, repository
 from windrow.server.exposition import Figures
 from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Platform
 
@@ -45,6 +45,7 @@ class Sources:
         self.decisions = Cached(self._read_decisions)
         self.totals = Cached(self._read_totals)
         self.lag = Cached(self._read_lag)
+        self.outbox = Cached(self._read_outbox)
 
     async def figures(self) -> Figures:
         """All of them; what can't be read is None."""
@@ -54,6 +55,7 @@ class Sources:
             decisions=await _or_none(self.decisions.get()),
             lag_s=(await _or_none(self.lag.get()) or {}).get("seconds"),
             dropped=self._platform.dropped,
+            outbox=await _or_none(self.outbox.get()),
         )
 
     async def _read_queues(self) -> dict[str, QueueReading]:
@@ -68,6 +70,11 @@ class Sources:
     async def _read_totals(self) -> list[tuple[str, str, str, str, int]]:
         async with self._platform.engine.connect() as connection:
             return await repository.totals(connection)
+
+    async def _read_outbox(self) -> outbox.Backlog:
+        async with self._platform.engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            return await outbox.backlog(raw)
 
     async def _read_lag(self) -> dict[str, Any]:
         return await asyncio.to_thread(self.read_lag)

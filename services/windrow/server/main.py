@@ -16,6 +16,8 @@ from typing import Any
 
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from windrow.broker.client import connect
 from windrow.broker.leader import Leadership
@@ -23,7 +25,7 @@ from windrow.queues.defaults import default_specs
 from windrow.queues.load import load_specs
 from windrow.records.engine import make_engine
 from windrow.records.recorder import Recorder
-from windrow.server import leading, logs, recording, upkeep
+from windrow.server import dispatching, leading, logs, reconciling, recording, upkeep
 from windrow.server.api import SERVICE, make_app
 from windrow.server.platform import Platform
 from windrow.server.word import PROBE_SECONDS, Word
@@ -75,16 +77,25 @@ def _configured(settings: Settings) -> Platform:
         engine=engine,
         recorder=Recorder(engine, stream=client.keys_of.events),
         redis_url=settings.redis_url,
+        token=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
+        outboxes=tuple(_outbox(url) for url in settings.outboxes),
         max_recoveries={spec.spec.queue: spec.spec.max_recoveries for spec in specs},
         most_events=settings.most_events,
     )
+
+
+def _outbox(url: str) -> AsyncEngine:
+    try:
+        return make_engine(url, pool_size=1)
+    except (ValueError, SQLAlchemyError):  # neither may repeat the URL, which carries a password
+        raise ValueError("WINDROW_OUTBOXES must be PostgreSQL URLs with commas between them; one of them is none") from None
 
 
 async def _serve(platform: Platform, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, platform.stop.set)
-    leadership = Leadership(platform.client, f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}")
+    leadership = Leadership(platform.client, platform.token)
     duties = leading.Duties(platform)
     word = Word(connect(platform.redis_url, timeout=PROBE_SECONDS, key_prefix=settings.key_prefix), leadership, duties.recovery)
     app = make_app(platform)
@@ -104,7 +115,8 @@ async def _serve(platform: Platform, settings: Settings) -> None:
         if announced is not None:
             announced.unlink(missing_ok=True)
         await runner.cleanup()
-        await platform.engine.dispose()
+        for engine in (platform.engine, *platform.outboxes):
+            await engine.dispose()
         platform.client.close()
         word.close()
 
@@ -114,6 +126,8 @@ async def _work(platform: Platform, leader: Coroutine[Any, Any, None], database_
     tasks = [
         recorder,
         asyncio.create_task(leader, name="leader"),
+        asyncio.create_task(dispatching.dispatch(platform), name="dispatcher"),
+        asyncio.create_task(reconciling.reconcile(platform), name="reconciler"),
         asyncio.create_task(upkeep.migrate(platform, database_url), name="migration"),
         asyncio.create_task(upkeep.keep(platform), name="upkeep"),
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import asyncpg
 import redis
@@ -38,6 +38,10 @@ class Platform:
     """By queue, from the specs; their queues are always shown."""
     most_events: int = pressure.MOST
     """How many entries of the event stream may wait for the recorder before details are left out."""
+    token: str = ""
+    """What this server leads with: the value of `windrow:leader` while it does."""
+    outboxes: tuple[AsyncEngine, ...] = ()
+    """Other databases with an outbox."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     leading: asyncio.Event = field(default_factory=asyncio.Event)
     deposed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,11 +88,28 @@ async def pause(stop: asyncio.Event, seconds: float) -> bool:
     return True
 
 
+async def first(awaited: Awaitable[Any], *ends: asyncio.Event) -> None:
+    """Wait for `awaited`, or for one of `ends` to be set; then what was awaited is cancelled."""
+    own = asyncio.ensure_future(awaited)
+    others = [asyncio.ensure_future(end.wait()) for end in ends]
+    try:
+        await asyncio.wait([own, *others], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (own, *others):
+            task.cancel()
+        await asyncio.wait([own, *others])
+
+
 class Backoff:
     """Growing pauses after failures in a row, from `first` to `most` seconds."""
 
     def __init__(self, first: float = 0.2, most: float = 5.0) -> None:
         self._first, self._most, self._next = first, most, first
+
+    @property
+    def begun(self) -> bool:
+        """Whether the last try failed."""
+        return self._next != self._first
 
     def reset(self) -> None:
         """The last try went well."""

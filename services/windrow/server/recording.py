@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any, Final
 
 import structlog
@@ -11,7 +10,7 @@ from redis.asyncio import Redis
 
 from windrow.broker import events
 from windrow.records.recorder import Entry, order
-from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Backoff, Platform, pause
+from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Backoff, Platform, first, pause
 
 _log = structlog.get_logger(__name__)
 
@@ -38,12 +37,12 @@ _BLOCK_MS: Final = 10_000
 
 async def record(platform: Platform) -> None:
     """Keep the records up to the stream's end while this server leads, until the platform stops."""
-    await _first(platform.migrated.wait(), platform.stop)
+    await first(platform.migrated.wait(), platform.stop)
     reader = Reader(platform)
     backoff = Backoff()
     try:
         while not platform.stop.is_set():
-            await _first(platform.leading.wait(), platform.stop)
+            await first(platform.leading.wait(), platform.stop)
             if platform.stop.is_set():
                 return
             try:
@@ -169,7 +168,7 @@ class Reader:
         """Read entries after `position`; True if there may be more. A blocking read ends when the platform stops."""
         count = self._count
         reading = asyncio.ensure_future(self._redis.xread({self._stream: position}, count=count, block=block))
-        await _first(reading, self._platform.stop, self._platform.deposed)
+        await first(reading, self._platform.stop, self._platform.deposed)
         answer: Any = [] if reading.cancelled() else reading.result()
         size = found = 0
         for _, entries in answer:
@@ -204,18 +203,6 @@ class Reader:
         if self._platform.database_away is not None:
             _log.info("PostgreSQL is back; the records catch up")
             self._platform.database_away = None
-
-
-async def _first(awaited: Awaitable[Any], *ends: asyncio.Event) -> None:
-    """Wait for `awaited`, or for one of `ends` to be set; then what was awaited is cancelled."""
-    own = asyncio.ensure_future(awaited)
-    others = [asyncio.ensure_future(end.wait()) for end in ends]
-    try:
-        await asyncio.wait([own, *others], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (own, *others):
-            task.cancel()
-        await asyncio.wait([own, *others])
 
 
 def _heard(task: asyncio.Task[Batch]) -> None:

@@ -124,6 +124,10 @@ def _serve(
         concurrency=derived.concurrency,
         pool=POOLS[derived.pool],
         queues=[derived.queue],
+        # What `inspect stats` shows; each attempt's own come with its request. As the app's settings they would stand in for a
+        # task's own missing soft limit.
+        time_limit=derived.hard_s,
+        soft_time_limit=derived.soft_s,
         loglevel=os.environ.get("WINDROW_LOG_LEVEL", "INFO"),
         without_gossip=True,
         without_mingle=True,

@@ -48,6 +48,7 @@ def ended_event(
         "worker": request.session.id,
         "pid": request.worker_pid,
         "retries": request.request_dict.get("retries") or 0,
+        "nesting": request.request_dict.get("replaced_task_nesting") or 0,
         "started": started,
         "run": run,
         "wait": request.wait if started else None,

@@ -17,6 +17,8 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker import request as stock
 from celery.worker.state import task_ready
 
+from windrow.authoring.replacing import Replaced
+from windrow.authoring.results import ATTEMPT
 from windrow.broker import events
 from windrow.broker.inflight import Taken
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
@@ -169,6 +171,8 @@ class Reporting(stock.Request):
 
     def _judge(self, exception: Any, exc_info: Any) -> events.Event:
         error, message = error_of(exception)
+        if isinstance(exception, Replaced):
+            return ended_event(self, "success", exception.state, reason=exception.reason)
         if isinstance(exception, Ignore):
             return ended_event(self, "success", "success", reason="ignored: the task raised Ignore")
         if isinstance(exception, Reject):
@@ -180,7 +184,7 @@ class Reporting(stock.Request):
         return ended_event(self, outcome, outcome, error=error, message=message, traceback=exc_info.traceback)
 
     def _process_died(self, exception: BaseException) -> None:
-        if not self._ignore_result and self._success_was_stored():
+        if self._has_succeeded():
             task_ready(self, successful=True)
             self._settle(ended_event(self, "success", "success", reason="its process died after its result was stored"))
             return
@@ -193,6 +197,13 @@ class Reporting(stock.Request):
         reason = "acknowledged early, and its process died" if self.early else "its process died too often"
         lost = {**back, "state": "lost", "reason": reason}
         self._settled_by(lambda: self.session.killed(self, back, lost))
+
+    def _has_succeeded(self) -> bool:
+        """Whether this very attempt stored its result as a success; a chord's part is counted after that, so it is repeated."""
+        if self._ignore_result or self._context.chord:
+            return False
+        stored = self._success_was_stored()
+        return bool(stored) and stored.get(ATTEMPT, self.attempt) == self.attempt
 
     def say_lost(self, count: int) -> None:
         """Past the most recoveries: tell whoever waits for the result."""
@@ -258,7 +269,8 @@ class Reporting(stock.Request):
         return {
             "k": events.STARTED, "id": self.execution, "t": self.time_start, "attempt": self.attempt,
             "queue": self.taken.queue, "task": self.name, "worker": self.session.id, "pid": self.worker_pid,
-            "retries": self.request_dict.get("retries") or 0, "wait": self.wait,
+            "retries": self.request_dict.get("retries") or 0,
+            "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
         }  # fmt: skip
 
 

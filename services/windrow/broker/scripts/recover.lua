@@ -4,7 +4,7 @@
 -- ARGV: 1 worker, 2 now in ms, 3 the key prefix, 4 most recoveries
 -- Answers {given back, lost}.
 --#include ids
-redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 local worker, now = ARGV[1], tonumber(ARGV[2])
 redis.call('ZADD', KEYS[7], now, worker)
 local tags, inflight = {}, {}

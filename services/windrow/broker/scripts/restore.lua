@@ -3,7 +3,7 @@
 -- ARGV: 1 worker, 2 epoch, then tag and stored message of each
 -- Answers the tags that are in flight again; {} when the time for it is over, or another connection speaks for this worker.
 --#include ids
-redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 local back = {}
 if redis.call('EXISTS', KEYS[6]) == 0 or redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return back end
 for i = 3, #ARGV, 2 do

@@ -3,7 +3,7 @@
 -- ARGV: 1 worker, 2 epoch, 3 info; of a connection that will take: 4 which run of Redis this is, 5 for how long nobody takes
 --       anything when data was lost, ms, 6 '1' when this worker was here before
 -- Answers {0} when it was declared dead, else {1 or, while what was lost is put back, 2, tag, value, ...}.
-redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 if redis.call('ZSCORE', KEYS[2], ARGV[1]) then return {0} end
 if ARGV[4] then
   -- Started again, or emptied: what Redis knows may be less than what its workers hold.

@@ -7,7 +7,8 @@
 --       the queue's listener, 'r' its bell was rung or a list that it had read has changed, 'x' no more;
 --       after the letter how many slots are free: no more is taken while others are idle,
 --       then operations, each a letter and its fields:
---       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id, or ''
+--       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id
+--                             (and a line end more when something follows its end), or '' when it is to be looked up
 --       X tag event id names  finished before Redis lost data: the same, wherever its message is now
 --       P tag due name event  parked until due; the name is a task id, a line end, and what tells it from others with this id
 --       G tag event           given back to the tail of its list
@@ -21,9 +22,9 @@
 --    3 its listener, and it has rung idle ones for what waits; -1 when nothing was asked,
 --    which of the taken have the task id of another one in flight, by their place,
 --    1 when what was taken must run alone, 2 when nothing may be taken until this worker is empty,
---    how many exact copies of what is in flight or has ended were thrown away}
+--    how many exact copies of what is in flight or has ended were thrown away, how many might be taken}
 --#include ids
-redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
+redis.call('PERSIST', KEYS[1]) -- changes nothing; after a write of the same script a full Redis refuses no other
 local worker, now = ARGV[1], tonumber(ARGV[3])
 if redis.call('HGET', KEYS[1], worker) ~= ARGV[2] then return {0} end
 local steps = {['0'] = 12, ['3'] = 13, ['6'] = 14, ['9'] = 15}
@@ -58,7 +59,7 @@ local i = 9
 while ARGV[i] do
   local op, tag = ARGV[i], ARGV[i + 1]
   if op == 'F' then
-    local delivery, id = string.match(ARGV[i + 4], '^([^\n]*)\n(.*)$')
+    local delivery, id, more = string.match(ARGV[i + 4], '^([^\n]*)\n([^\n]*)(.*)$')
     if not id then
       local value = redis.call('HGET', KEYS[2], tag)
       delivery, id = '', ''
@@ -69,7 +70,7 @@ while ARGV[i] do
       leaves(delivery, id, true)
       if ARGV[i + 3] ~= '' then
         final[#final + 1] = ARGV[i + 3]
-        owed[#owed + 1] = ARGV[7] .. 'windrow:sent:' .. ARGV[i + 3]
+        if more ~= '' then owed[#owed + 1] = ARGV[7] .. 'windrow:sent:' .. ARGV[i + 3] end
       end
       if ARGV[i + 2] ~= '' then events[#events + 1] = ARGV[i + 2] end
     else
@@ -131,6 +132,8 @@ while ARGV[i] do
       end
       events[#events + 1] = (lost and ARGV[i + 5] or ARGV[i + 4]) .. ',"recoveries":' .. count .. '}'
       killed[#killed + 1] = {tag, count, lost and 1 or 0}
+    elseif value then -- it had handed its message on: only the attempt's end is told; of two equal fields the last counts
+      events[#events + 1] = ARGV[i + 4] .. ',"outcome":"retried","state":null}'
     end
     i = i + 6
   else
@@ -141,8 +144,8 @@ for from = 1, #ended, 1000 do redis.call('HDEL', KEYS[3], unpack(ended, from, ma
 for from = 1, #final, 1000 do
   local to = math.min(from + 999, #final)
   redis.call('HDEL', KEYS[10], unpack(final, from, to))
-  redis.call('DEL', unpack(owed, from, to))
 end
+for from = 1, #owed, 1000 do redis.call('DEL', unpack(owed, from, math.min(from + 999, #owed))) end
 for from = 1, #spent, 1000 do redis.call('SADD', KEYS[19], unpack(spent, from, math.min(from + 999, #spent))) end
 for from = 1, #left, 1000 do
   -- What its successor holds (a retry, a replacement) stays held.
@@ -168,7 +171,11 @@ end
 local told = #events
 local taken, wanted, next_look, limited, is = {}, tonumber(ARGV[5]), -1, 0, 0
 local hears, slots = string.sub(ARGV[8], 1, 1), tonumber(string.sub(ARGV[8], 2))
-if wanted < 0 then return {1, refused, taken, '', '', -1, 0, killed, -1, {}, 0, 0} end
+if wanted < 0 then return {1, refused, taken, '', '', -1, 0, killed, -1, {}, 0, 0, 0} end
+local was_idle = hears == 'i'
+local function no_longer_idle()
+  if was_idle then redis.call('SREM', KEYS[16], worker) end
+end
 local settings = redis.call('HMGET', KEYS[6], 'paused', 'rate', 'burst')
 local drain = redis.call('HGET', KEYS[5], worker) or ''
 if drain == 'asked' and redis.call('HLEN', KEYS[2]) == 0 then
@@ -183,10 +190,11 @@ local mine = listener == worker
 if settings[1] == '1' or drain ~= '' or hears == 'x' then
   if mine then redis.call('DEL', KEYS[17]) end
   if hears ~= '' then redis.call('SREM', KEYS[16], worker) end
-  return {1, refused, taken, drain, version, -1, 0, killed, 0, {}, 0, 0}
+  return {1, refused, taken, drain, version, -1, 0, killed, 0, {}, 0, 0, 0}
 end
 if said[2] then -- Redis has lost data: first all workers say what they hold
-  return {1, refused, taken, drain, version, math.max(redis.call('PTTL', KEYS[21]), 1), 0, killed, 0, {}, 0, 0}
+  no_longer_idle()
+  return {1, refused, taken, drain, version, math.max(redis.call('PTTL', KEYS[21]), 1), 0, killed, 0, {}, 0, 0, 0}
 end
 
 -- Due messages are the listener's part; without one it is whoever looks.
@@ -223,7 +231,7 @@ if redis.call('LLEN', KEYS[22]) > 0 and wanted >= 0 then
   if alone > 0 then
     if mine then redis.call('DEL', KEYS[17]) end -- another one listens meanwhile
     if hears ~= '' then redis.call('SREM', KEYS[16], worker) end
-    return {1, refused, taken, drain, version, -1, 0, killed, 0, double, alone, copies}
+    return {1, refused, taken, drain, version, -1, 0, killed, 0, double, alone, copies, 0}
   end
 end
 -- Nothing is taken ahead of idle workers, nor by one that was rung: others were, too.
@@ -308,7 +316,10 @@ if limited == 1 then
     limited, wanted = 0, #taken + 1
   end
 end
-if hears == '' then return {1, refused, taken, drain, version, next_look, limited, killed, 0, double, alone, copies} end
+if hears == '' then
+  no_longer_idle()
+  return {1, refused, taken, drain, version, next_look, limited, killed, 0, double, alone, copies, wanted}
+end
 
 -- Who hears the next push: one worker of the queue, its listener. It has read the lists here, so that the next push to any of
 -- them wakes its connection (client tracking); the others wait for their bells.
@@ -317,7 +328,6 @@ if #taken < wanted then
   if mine or not listener then
     if hears ~= 'm' or not mine then redis.call('SET', KEYS[17], worker, 'PX', 2500) end
     redis.call('EXISTS', KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[22])
-    if not mine and hears == 'i' then redis.call('SREM', KEYS[16], worker) end
     is = 1
   else
     if hears ~= 'i' then redis.call('SADD', KEYS[16], worker) end
@@ -341,4 +351,5 @@ if more then
   -- Nobody is idle: whoever is next becomes the listener, and no push wakes anybody until then.
   if rung == 0 and mine then redis.call('DEL', KEYS[17]) elseif mine then is = 3 end
 end
-return {1, refused, taken, drain, version, next_look, limited, killed, is, double, alone, copies}
+if is ~= 2 then no_longer_idle() end
+return {1, refused, taken, drain, version, next_look, limited, killed, is, double, alone, copies, wanted}

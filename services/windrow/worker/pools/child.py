@@ -33,6 +33,7 @@ class Child(asynpool.Worker):
 
     def workloop(self, debug: Any = None, now: Any = monotonic, pid: int | None = None) -> int:
         """Run jobs until told to end or to be replaced; returns the exit code."""
+        os.setpgid(0, 0)  # a signal to the worker's process group is the worker's, which lets its tasks end
         recycled, failed, well = int(EX_RECYCLE), int(EX_FAILURE), int(EX_OK)
         pid = pid or os.getpid()
         out = Outgoing(self.outq._writer.fileno())

@@ -74,8 +74,6 @@ class Pool(Limits, asynpool.AsynPool):
         """Send a call to a child, now or as soon as one may have it; billiard's method."""
         if self._state != RUN:
             return None
-        options["soft_timeout"] = options.get("soft_timeout") or self.soft_timeout
-        options["timeout"] = options.get("timeout") or self.timeout
         options["lost_worker_timeout"] = self.lost_worker_timeout
         text = pickle.dumps((func, args, kwds or {}), pickle.HIGHEST_PROTOCOL)
         job = Job(next(job_counter), text, args[0] if args else None, self._cache, options)
