@@ -78,6 +78,10 @@ def make() -> Celery:
         note("start", self.request.id)
         raise Reject("no", requeue=False)
 
+    @task(name="parity.late", bind=True, acks_late=True)
+    def late(self):
+        note("start", self.request.id)
+
     @task(name="parity.silent", ignore_result=True)
     def silent():
         return "unseen"

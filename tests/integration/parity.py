@@ -50,7 +50,7 @@ def sides(
             process = work.start(concurrency=concurrency, env=env)
         else:
             process = _stock(work, concurrency, env)
-        wait_until(lambda: app.control.inspect(timeout=0.5).ping(), 20, "remote control answers")
+        wait_until(lambda: app.control.inspect(timeout=2, limit=1).ping(), 20, "remote control answers")
         yield Side(kind, app, work, process)
         app.close()
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.apps import evidence
 from tests.waiting import wait_until
 from tests.workers import Work, producer, working
 from windrow.broker import admin, events
+from windrow.cli import redo
 
 
 @pytest.fixture
@@ -127,6 +129,18 @@ def test_cancel_takes_out_its_own_execution_and_no_other_of_that_task_id(work: W
     assert len(admin.cancel_delayed(work.client, ["work"], ["fixed"], "by hand", execution=own)) == 1
     assert work.finals() == {own: ["cancelled"]}
     assert waiting(work) == 0
+
+
+def test_the_caller_of_a_cancelled_delayed_task_is_told(work: Work) -> None:
+    """`windrow cancel` stores the result as a worker would have, so nobody waits for it for ever."""
+    result = task("add").apply_async((1, 1), queue="work", countdown=3600)
+    accepted = work.events()[0]
+    row = {"id": accepted["id"], "task_id": result.id, "tag": accepted["tag"], "queue": "work", "state": "delayed"}
+    target: Any = SimpleNamespace(redis_url=work.url, key_prefix="")
+    assert redo._cancel(target, work.client, row) == "taken out"
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=2)
+    assert work.client.zcard("windrow:revoked") == 0, "its task id may be used again"
 
 
 def test_a_purge_is_on_record_with_each_task(work: Work) -> None:

@@ -199,7 +199,7 @@ def test_signals(side: Side) -> None:
 
 def test_events(side: Side) -> None:
     """A monitor sees the same task events with the same fields, once they are enabled (`-E`, `enable_events`)."""
-    side.app.control.enable_events(reply=True, timeout=1)
+    side.app.control.enable_events(reply=True, timeout=5, limit=1)
     seen: list[dict[str, Any]] = []
 
     try:
@@ -232,7 +232,7 @@ def test_events(side: Side) -> None:
 
 def test_inspect(side: Side) -> None:
     """ping, active, registered, stats, active_queues, conf, report, query_task and revoked answer in Celery's words."""
-    inspect = side.app.control.inspect(timeout=1)
+    inspect = side.app.control.inspect(timeout=5, limit=1)
     running = side.task("work").delay(1.5)
     wait_until(lambda: side.noted("start", running.id), 10, "it runs")
     active = next(iter(inspect.active().values()))

@@ -27,13 +27,13 @@ class Control(stock.Control):
         client = connect(url, key_prefix=prefix)
         try:
             for message in admin.revoke(client, ids):
-                self._tell_waiting(message)
+                self.tell_waiting(message)
         finally:
             client.close()
         return super().revoke(task_id, *args, **options)
 
-    def _tell_waiting(self, message: bytes) -> None:
-        """Store the result of a message that was taken out, as the worker that took it would have."""
+    def tell_waiting(self, message: bytes) -> None:
+        """Store the result of a delayed message that was taken out, as the worker that took it would have."""
         headers, embedded = _read(message)
         request = Context({**headers, "chord": embedded.get("chord")})
         self.app.backend.mark_as_revoked(

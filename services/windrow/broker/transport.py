@@ -19,6 +19,8 @@ import redis
 from kombu.transport import redis as stock
 from kombu.utils.json import dumps, object_hook
 
+from windrow.broker import admin
+from windrow.broker.client import Client
 from windrow.broker.inflight import Taken
 from windrow.broker.keys import Keys
 from windrow.broker.publication import MOST_MESSAGE, names_of, publication
@@ -134,6 +136,14 @@ class Channel(stock.Channel):
                 raise
             self._insist("LPUSH", queue, dumps(message))
             self._plain_client().pexpire(self.global_keyprefix + queue, self._expires[queue])
+
+    def _purge(self, queue: str) -> int:
+        """Drop what waits on a queue (`celery purge`); of a task queue each task ends on record, delayed ones too."""
+        if queue in self._expires or queue in self._fanout_queues:
+            return int(super()._purge(queue))
+        client = Client(connection_pool=self.pool)
+        client.keys_of = self.platform_keys
+        return admin.purge(client, queue)
 
     def _insist(self, command: str, key: str, *arguments: Any) -> None:
         _INSIST(self._plain_client(), [self.global_keyprefix + key], [command, *arguments])

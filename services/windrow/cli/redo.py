@@ -68,21 +68,26 @@ def cancel(target: Target, as_json: bool, id_: str) -> None:
 def _cancel(target: Target, client: Client, row: dict[str, Any]) -> str:
     from windrow.broker import admin
 
-    waits = row["state"] in ("delayed", "retrying")
     names = [row["task_id"], f"{row['task_id']}\n{row['tag']}", row["tag"]]
-    if waits and admin.cancel_delayed(client, [row["queue"]], filter(None, names), REASON, execution=str(row["id"])):
+    taken_out: list[bytes] = []
+    if row["state"] in ("delayed", "retrying"):
+        taken_out = admin.cancel_delayed(client, [row["queue"]], filter(None, names), REASON, execution=str(row["id"]))
+    if not taken_out and row["state"] != "running":
+        taken_out = admin.revoke(client, [row["task_id"]], REASON)
+        if not taken_out:
+            return "revoked: it ends as cancelled when a worker takes it"
+    control = _control(target)
+    if taken_out:
+        for message in taken_out:
+            control.tell_waiting(message)
         return "taken out"
-    if row["state"] != "running":
-        admin.revoke(client, [row["task_id"]])
-        return "revoked: it ends as cancelled when a worker takes it"
-    _terminate(target, row["task_id"])
+    control.revoke(row["task_id"], terminate=True, signal="SIGTERM")
     return "revoked: its worker was told to end it"
 
 
-def _terminate(target: Target, task_id: str) -> None:
+def _control(target: Target) -> Any:
     from celery import Celery
 
     from windrow.authoring.install import install
 
-    app = install(Celery("windrow"), target.redis_url, target.key_prefix)
-    app.control.revoke(task_id, terminate=True, signal="SIGTERM")
+    return install(Celery("windrow"), target.redis_url, target.key_prefix).control

@@ -224,7 +224,8 @@ class Spec(_Part):
         default=3,
         ge=0,
         le=100,
-        description="How often a task is given back to the queue after the worker that ran it died; then it ends as lost.",
+        description="How often a task is given back to the queue after the process or worker that ran it died, from the second "
+        "time on alone in its worker; then it ends as lost.",
     )
     recycle: Recycle = Field(default_factory=Recycle, description="When a worker's child process is replaced.")
     paused: bool = Field(default=False, description="While true, nothing is taken from the queue; running tasks finish.")
