@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from windrow.broker.events import ACCEPTED, ENDED, MOVED, PROGRESS, RECOVERED, REFUSED, STARTED, Event
+from windrow.broker.events import ACCEPTED, CHORD, ENDED, MOVED, PROGRESS, RECOVERED, REFUSED, STARTED, Event
 from windrow.records import clean, states
 from windrow.records.identify import generation, identify, skeleton
 from windrow.records.rows import AttemptRow, ExecutionRow, Rows
@@ -44,7 +44,8 @@ def fold(
     """
     work = _Fold(executions, attempts)
     for identity, event in events:
-        work.apply(identity, event)
+        if event["k"] != CHORD:  # of a group, not of an execution: `windrow.records.chords`
+            work.apply(identity, event)
     return work.rows
 
 
