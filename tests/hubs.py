@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from tests.waiting import T
-from windrow.broker.inflight import Taken
+from windrow.broker.inflight import UNKNOWN, Taken
 from windrow.broker.keys import Keys
 from windrow.broker.taker import Taker
 
@@ -79,7 +79,7 @@ class Hand:
         while self.held:
             taken = self.held.pop()
             self.done.append(taken.message)
-            self.taker.say("F", taken.tag, "", "", "")
+            self.taker.say("F", taken.tag, "", "", *UNKNOWN)
 
     def die(self, hub: Hub) -> None:
         """The process is gone: its connection closes and it never says anything again."""

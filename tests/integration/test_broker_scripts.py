@@ -70,7 +70,7 @@ def test_a_dead_workers_finish_is_refused(client: Client) -> None:
     resume(client)
     sync(client, take=1)
     recover(client)
-    assert sync(client, "F", 1, '{"k":"ended"}', "", "") == [0]
+    assert sync(client, "F", 1, '{"k":"ended"}', "", "", "", "1") == [0]
     assert resume(client, epoch=2) == [0]
     assert client.lrange("q", 0, -1) == [b"m1"]
 
@@ -82,7 +82,7 @@ def test_a_refused_finish_is_told(client: Client) -> None:
     sync(client, take=1)
     client.hdel(KEYS.inflight(WORKER), "1")
     ended = {"k": "ended", "id": "e1", "state": "success"}
-    assert sync(client, "F", 1, events.encode(ended), "e1", "")[1] == [b"1"]
+    assert sync(client, "F", 1, events.encode(ended), "e1", "", "", "1")[1] == [b"1"]
     told = [event for _, entry in client.xrange(KEYS.events) for event in events.decode(entry)]
     assert told[-1] == {"k": "refused", "id": "e1", "what": "finish", "of": ended}
 
@@ -92,8 +92,8 @@ def test_a_finish_counts_once(client: Client) -> None:
     publish(client, "m1")
     resume(client)
     sync(client, take=1)
-    assert sync(client, "F", 1, '{"k":"ended","n":1}', "", "")[1] == []
-    assert sync(client, "F", 1, '{"k":"ended","n":2}', "", "")[1] == [b"1"]
+    assert sync(client, "F", 1, '{"k":"ended","n":1}', "", "", "", "1")[1] == []
+    assert sync(client, "F", 1, '{"k":"ended","n":2}', "", "", "", "1")[1] == [b"1"]
     told = [event for _, entry in client.xrange(KEYS.events) for event in json.loads(entry[b"e"])]
     assert [event["n"] for event in told if "n" in event] == [1]
 

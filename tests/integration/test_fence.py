@@ -35,7 +35,7 @@ def test_the_ends_that_a_dead_worker_had_not_told_are_on_record_as_refused(clien
         hub.run(lambda: late.held, what="it is taken")
         Recovery(client, {}).recover(late.taker.worker)
         ended = {"k": "ended", "id": "e1", "t": 2.0, "attempt": "a1", "state": "success", "outcome": "success"}
-        late.taker.say("F", late.held[0].tag, events.encode(ended), "e1", "")
+        late.taker.say("F", late.held[0].tag, events.encode(ended), "e1", "", "", "1")
         hub.run(lambda: gone, what="it learns that it is dead")
         told = [event for _, entry in client.xrange(KEYS.events) for event in events.decode(entry)]
         assert told == [{"k": "refused", "id": "e1", "t": 2.0, "what": "finish", "of": ended}]

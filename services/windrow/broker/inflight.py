@@ -15,6 +15,9 @@ from windrow.broker.keys import HANDED_ON, stored, unstored
 
 Operation = tuple[str | bytes | int, ...]
 
+UNKNOWN = ("", "", "1")
+"""The last fields of an operation that ends a message of which nothing is known here."""
+
 TAKES_OUT = frozenset("FPGK")
 """Operations that remove a message from the in-flight set."""
 
@@ -38,8 +41,13 @@ class Taken:
     """When the pool got it, monotonic seconds; None while it waits."""
     goes_on: bool = False
     """Whether something follows its end: a next step, a callback, a chord."""
-    names: str = ""
-    """Its delivery tag and its task id, as the script `sync` takes them; '' when it must look them up."""
+    names: tuple[str, str] = ("", "")
+    """Its delivery tag and its task id, as the script `sync` takes them; empty when it must look them up."""
+
+    @property
+    def ending(self) -> tuple[str, str, str]:
+        """The last fields of the operation that ends it."""
+        return (*self.names, "1" if self.goes_on or not self.names[0] else "")
 
 
 @dataclass

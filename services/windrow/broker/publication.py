@@ -135,11 +135,14 @@ def _member(headers: dict[str, Any], given: dict[str, Any], properties: dict[str
     return str(headers["id"])
 
 
-def names_of(properties: dict[str, Any]) -> str:
-    """A message's delivery tag and task id as the script `sync` compares them; '' when it must look them up itself."""
-    text = f"{properties.get('delivery_tag')}\n{properties.get('correlation_id')}"
-    plain = text.isascii() and "\\" not in text and '"' not in text and text.count("\n") == 1
-    return text if plain and text.replace("\n", "").isprintable() else ""
+def names_of(properties: dict[str, Any]) -> tuple[str, str]:
+    """A message's delivery tag and task id as the script `sync` compares them; empty when it must look them up itself."""
+    delivery, task_id = properties.get("delivery_tag"), properties.get("correlation_id")
+    if not (isinstance(delivery, str) and isinstance(task_id, str)):
+        return "", ""
+    text = delivery + task_id
+    plain = text.isascii() and text.isprintable() and "\\" not in text and '"' not in text
+    return (delivery, task_id) if plain else ("", "")
 
 
 def _priority(given: object) -> int:

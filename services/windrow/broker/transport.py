@@ -163,8 +163,6 @@ class Channel(stock.Channel):
                 self.reject_raw(taken, f"the message must be one that Celery made: {type(error).__name__}: {error}")
                 return
             taken.goes_on = isinstance(message.body, bytes) and not message.body.endswith(NOTHING_FOLLOWS)
-            if taken.goes_on and taken.names:
-                taken.names += "\n"
             message.taken = taken
             callback(message)
 
@@ -188,7 +186,7 @@ class Channel(stock.Channel):
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
         """Acknowledge; with a taker this ends the message's stay without an event."""
         if self.taker is not None and isinstance(delivery_tag, int):
-            self.taker.say("F", delivery_tag, "", "", "")
+            self.taker.say("F", delivery_tag, "", "", "", "", "")
         else:
             super().basic_ack(delivery_tag, multiple)
 
@@ -198,7 +196,7 @@ class Channel(stock.Channel):
             if requeue:
                 self.taker.say("G", delivery_tag, "")
             else:
-                self.taker.say("F", delivery_tag, "", "", "")
+                self.taker.say("F", delivery_tag, "", "", "", "", "")
         else:
             super().basic_reject(delivery_tag, requeue)
 

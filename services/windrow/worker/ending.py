@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from windrow.broker import events
+from windrow.broker.inflight import UNKNOWN
 from windrow.broker.keys import HANDED_ON
 from windrow.broker.scripts import load
 from windrow.worker.report import ended_event
@@ -50,7 +51,7 @@ def hand_back_all(session: Session) -> None:
         event = ended_event(request, "handed_back", "ready", reason="the worker was stopped at once") if request else None
         if held.get(tag) == HANDED_ON:
             event = ended_event(request, "retried", None) if request else None
-            inflight.say("F", tag, events.encode(event) if event else "", "", "")
+            inflight.say("F", tag, events.encode(event) if event else "", "", *UNKNOWN)
         else:
             inflight.say("G", tag, events.encode(event) if event else "")
     arguments: list[Any] = [session.id, -1, int(time.time() * 1000), session.queue, 0, 0, keys.prefix, "x"]

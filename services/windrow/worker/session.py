@@ -190,7 +190,7 @@ class Session:
         keep = raw["headers"].get("windrow_keep", True) and len(taken.message) <= MOST_MESSAGE
         event["message"] = taken.message.decode("utf-8", "replace") if keep else None
         raw["headers"]["windrow"] = header
-        delivery = taken.names.partition("\n")[0] or str(uuid.uuid4())
+        delivery = taken.names[0] or str(uuid.uuid4())
         stamped = json.dumps({**raw, "properties": {**raw["properties"], "delivery_tag": delivery}}).encode()
         self.say("R", taken.tag, f"{taken.step}{taken.queue}\n".encode() + stamped)
         self.say("E", events.encode(event))
@@ -231,7 +231,7 @@ class Session:
         tag = request.taken.tag
         self._left(request, event)
         final = event["state"] not in (None, "ready", "delayed", "retrying")
-        self.say("F", tag, events.encode(event), event["id"] if final else "", request.taken.names)
+        self.say("F", tag, events.encode(event), event["id"] if final else "", *request.taken.ending)
 
     def given_back(self, request: Reporting, event: events.Event | None) -> None:
         """An attempt's message goes back to its queue."""
@@ -309,7 +309,7 @@ class Session:
     def reject(self, taken: Taken, reason: str) -> None:
         """End a message that is no task of ours, on record."""
         logger.error("rejected a message of %s: %s", taken.queue, reason)
-        self.say("F", taken.tag, events.encode(rejected_event(taken, reason, self.id)), "", taken.names)
+        self.say("F", taken.tag, events.encode(rejected_event(taken, reason, self.id)), "", *taken.ending)
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from windrow.broker import events
 from windrow.broker.client import Client
-from windrow.broker.inflight import Operation
+from windrow.broker.inflight import UNKNOWN, Operation
 from windrow.broker.keys import HANDED_ON, unstored
 from windrow.broker.scripts import load
 from windrow.worker.board import Board, Overdue, Running
@@ -92,12 +92,14 @@ def decide(
             continue
         note = started.get(tag)
         if held[tag] == HANDED_ON:
-            operations.append(("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", "", ""))
+            operations.append(
+                ("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", "", *UNKNOWN)
+            )
         elif note is None:
             operations.append(("G", tag, ""))
         elif note.get("early"):
             event = _ended(note, "killed", "lost", worker, now, "acknowledged early, and its process was " + past.value)
-            operations.append(("F", tag, events.encode(event), note["id"], ""))
+            operations.append(("F", tag, events.encode(event), note["id"], *UNKNOWN))
         elif past is Past.DIED:
             back = _ended(note, "killed", "ready", worker, now, "its process died")
             lost = _ended(note, "killed", "lost", worker, now, "its process died too often")

@@ -7,9 +7,9 @@
 --       the queue's listener, 'r' its bell was rung or a list that it had read has changed, 'x' no more;
 --       after the letter how many slots are free: no more is taken while others are idle,
 --       then operations, each a letter and its fields:
---       F tag event id names  finished: out of flight, the event to the stream; names: delivery tag, line end, task id
---                             (and a line end more when something follows its end), or '' when it is to be looked up
---       X tag event id names  finished before Redis lost data: the same, wherever its message is now
+--       F tag event id delivery task follows  finished: out of flight, the event to the stream; its delivery tag and task id, ''
+--                             when they are to be looked up; '' when nothing follows its end
+--       X tag event id delivery task follows  finished before Redis lost data: the same, wherever its message is now
 --       P tag due name event  parked until due; the name is a task id, a line end, and what tells it from others with this id
 --       G tag event           given back to the tail of its list
 --       K tag id max back lost  its process died: given back and counted, or lost past max; both events lack their last brace
@@ -29,7 +29,7 @@ local worker, now = ARGV[1], tonumber(ARGV[3])
 if redis.call('HGET', KEYS[1], worker) ~= ARGV[2] then return {0} end
 local steps = {['0'] = 12, ['3'] = 13, ['6'] = 14, ['9'] = 15}
 local events, refused, killed, ended, final = {}, {}, {}, {}, {}
-local left, spent, owed = {}, {}, {}
+local left, held_by, spent, owed = {}, {}, {}, {}
 
 local function list_of(value)
   local head = string.find(value, '\n', 1, true)
@@ -40,7 +40,10 @@ local function list_of(value)
   return ARGV[7] .. queue .. (step == '0' and '' or '\6\22' .. step), message
 end
 local function leaves(delivery, id, for_good)
-  if id ~= '' then left[#left + 1] = {id, delivery} end
+  if id ~= '' then
+    left[#left + 1] = id
+    held_by[#left] = delivery
+  end
   if for_good and delivery ~= '' then spent[#spent + 1] = delivery end
 end
 local function out(tag)
@@ -59,10 +62,9 @@ local i = 9
 while ARGV[i] do
   local op, tag = ARGV[i], ARGV[i + 1]
   if op == 'F' then
-    local delivery, id, more = string.match(ARGV[i + 4], '^([^\n]*)\n([^\n]*)(.*)$')
-    if not id then
+    local delivery, id = ARGV[i + 4], ARGV[i + 5]
+    if delivery == '' then
       local value = redis.call('HGET', KEYS[2], tag)
-      delivery, id = '', ''
       if value and value ~= '~' then delivery, id = ids_of(value) end
     end
     if redis.call('HDEL', KEYS[2], tag) == 1 then
@@ -70,7 +72,7 @@ while ARGV[i] do
       leaves(delivery, id, true)
       if ARGV[i + 3] ~= '' then
         final[#final + 1] = ARGV[i + 3]
-        if more ~= '' then owed[#owed + 1] = ARGV[7] .. 'windrow:sent:' .. ARGV[i + 3] end
+        if ARGV[i + 6] ~= '' then owed[#owed + 1] = ARGV[7] .. 'windrow:sent:' .. ARGV[i + 3] end
       end
       if ARGV[i + 2] ~= '' then events[#events + 1] = ARGV[i + 2] end
     else
@@ -80,15 +82,15 @@ while ARGV[i] do
         events[#events + 1] = '{"k":"refused","id":"' .. execution .. '","what":"finish","of":' .. ARGV[i + 2] .. '}'
       end
     end
-    i = i + 5
+    i = i + 7
   elseif op == 'X' then
-    local delivery = string.match(ARGV[i + 4], '^[^\n]+')
-    if delivery and redis.call('SISMEMBER', KEYS[19], delivery) + redis.call('SISMEMBER', KEYS[20], delivery) == 0 then
+    local delivery = ARGV[i + 4]
+    if delivery ~= '' and redis.call('SISMEMBER', KEYS[19], delivery) + redis.call('SISMEMBER', KEYS[20], delivery) == 0 then
       if redis.call('HEXISTS', KEYS[2], tag) == 1 then out(tag) end
       spent[#spent + 1] = delivery
       events[#events + 1] = ARGV[i + 2]
     end
-    i = i + 5
+    i = i + 7
   elseif op == 'E' then
     events[#events + 1] = tag
     i = i + 2
@@ -145,15 +147,13 @@ for from = 1, #final, 1000 do
   local to = math.min(from + 999, #final)
   redis.call('HDEL', KEYS[10], unpack(final, from, to))
 end
-for from = 1, #owed, 1000 do redis.call('DEL', unpack(owed, from, math.min(from + 999, #owed))) end
+for _, published in ipairs(owed) do redis.call('EXPIRE', published, 300) end -- a try of before may still be on its way
 for from = 1, #spent, 1000 do redis.call('SADD', KEYS[19], unpack(spent, from, math.min(from + 999, #spent))) end
 for from = 1, #left, 1000 do
   -- What its successor holds (a retry, a replacement) stays held.
-  local ids = {}
-  for at = from, math.min(from + 999, #left) do ids[#ids + 1] = left[at][1] end
   local free = {}
-  for at, holder in ipairs(redis.call('HMGET', KEYS[18], unpack(ids))) do
-    if holder == left[from + at - 1][2] then free[#free + 1] = ids[at] end
+  for at, holder in ipairs(redis.call('HMGET', KEYS[18], unpack(left, from, math.min(from + 999, #left)))) do
+    if holder == held_by[from + at - 1] then free[#free + 1] = left[from + at - 1] end
   end
   if #free > 0 then redis.call('HDEL', KEYS[18], unpack(free)) end
 end
