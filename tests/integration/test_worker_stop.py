@@ -16,7 +16,7 @@ from tests.apps import evidence
 from tests.waiting import wait_until
 from tests.workers import Work, producer, working
 
-ROUNDS = int(os.environ.get("WINDROW_TEST_STOPS", "3"))
+ROUNDS = int(os.environ.get("WINDROW_TEST_STOPS", "2"))
 """How often each pool is stopped; more for whoever doubts."""
 WAITING = 10_000
 MORE_SECONDS = 1.5
@@ -52,7 +52,7 @@ def stopped(process: subprocess.Popen[bytes]) -> float:
 
 @pytest.mark.parametrize("work", ["prefork", "asyncio", "threads"], indirect=True)
 def test_a_stop_under_ten_thousand_waiting_tasks_is_quick_and_keeps_their_order(work: Work, request: Any) -> None:
-    """Hardly longer than a stop of an idle one; each task started once, in the order of publication; what is left still waits."""
+    """Hardly longer than an idle one's; each task started once, in the order of publication; what is left still waits."""
     pool = request.node.callspec.params["work"]
     most = stopped(work.start(concurrency=1)) + MORE_SECONDS
     ids = publish("await_a_while" if pool == "asyncio" else "work", WAITING)
