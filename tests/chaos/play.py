@@ -17,6 +17,7 @@ from tests.chaos.checker import Verdict, check
 from tests.chaos.faults import under_load
 from tests.chaos.log import Log
 from tests.chaos.row import Row, misses
+from tests.chaos.settling import settle
 from tests.chaos.stage import Stage
 
 QUIET_SECONDS = 75.0
@@ -31,7 +32,9 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
     began = time.monotonic()
     blows, kills, verdict, why = 0, 0, Verdict(), []
     try:
-        with Stage(folder, system, seed, servers=row.servers, clock_of=row.clock_of, entry=row.entry) as stage:
+        with Stage(
+            folder, system, seed, servers=row.servers, clock_of=row.clock_of, entry=row.entry, kind=row.kinds[0]
+        ) as stage:
             for kind in row.kinds:
                 stage.worker(kind, wait=False)
             for worker in stage.workers:
@@ -40,7 +43,7 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
             under_load(stage)
             row.play(stage, row)
             stage.end_load(row.load.count / (row.load.rate or 200) + 120)
-            settled = stage.settle(*patience(row, system))
+            settled = settle(stage, *patience(row, system))
             stage.stop_all()
             blows, kills = stage.struck, stage.killed
             log = stage.log(row.expected)

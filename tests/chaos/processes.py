@@ -24,16 +24,20 @@ spec:
   pool: {pool}
   concurrency: {slots}
   timeLimits: {{soft: 4m, hard: 5m}}
-{more}"""
+  maxRecoveries: {recoveries}
+"""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of worker: its pool, its slots, and lines added to its spec."""
+    """A kind of worker: its pool, its slots, and how often a task may take a process with it.
+
+    More often than by default: the harness may strike the same task again and again, and it is not the task's fault.
+    """
 
     pool: str = "prefork"
     slots: int = 2
-    more: str = ""
+    recoveries: int = 50
 
 
 @dataclass(eq=False)
@@ -63,12 +67,17 @@ class Worker:
         return False
 
 
+def write_spec(kind: Kind, path: Path, name: str) -> Path:
+    """The QueueWorker of this kind, in a file."""
+    text = SPEC.format(name=name, queue=QUEUE, pool=kind.pool, slots=kind.slots, recoveries=kind.recoveries)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def windrow_command(kind: Kind, folder: Path, entry: Sequence[str]) -> list[str]:
     """`windrow worker` with a spec of its own; `entry` in place of `-m windrow.cli`."""
     name = f"{kind.pool}-{kind.slots}"
-    spec = folder / f"{name}.yaml"
-    more = "".join(f"  {line}\n" for line in kind.more.splitlines())
-    spec.write_text(SPEC.format(name=name, queue=QUEUE, pool=kind.pool, slots=kind.slots, more=more), encoding="utf-8")
+    spec = write_spec(kind, folder / f"{name}.yaml", name)
     return [*(entry or ("-m", "windrow.cli")), "worker", name, "-f", str(spec)]
 
 

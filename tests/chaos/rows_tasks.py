@@ -27,8 +27,8 @@ def tasks() -> list[Row]:
     inside = "a task that doesn't end takes its process with it; its neighbours repeat without counting"
     late = "timed_out"
     return [
-        row("poison-prefork", "a task that kills its process each time, prefork", poison, Kind(slots=4), die),
-        row("poison-asyncio", "a task that kills its process each time, asyncio", poison, Kind("asyncio", 20), die, one),
+        row("poison-prefork", "a task that kills its process each time, prefork", poison, Kind(slots=4, recoveries=3), die),
+        row("poison-asyncio", "a task that kills its process each time, asyncio", poison, Kind("asyncio", 20, 3), die, one),
         row(
             "limits-prefork",
             "hard limit; soft limit swallowed; prefork",

@@ -21,7 +21,7 @@ from tests.chaos import records
 from tests.chaos.load import Load
 from tests.chaos.log import Log, Outage, read_calls, read_lines
 from tests.chaos.monitor import Monitor, results, told
-from tests.chaos.processes import ROOT, Kind, Worker, celery_command, free_port, windrow_command
+from tests.chaos.processes import ROOT, Kind, Worker, celery_command, free_port, windrow_command, write_spec
 from tests.chaos.proxy import Loop, Proxy
 from tests.chaos.watch import Watch
 from windrow.local.processes import launch
@@ -34,10 +34,18 @@ class Stage:
     """One row's processes. Everything that is done to them is written down here; nothing of it is asked from them."""
 
     def __init__(
-        self, folder: Path, system: str, seed: int, *, servers: int = 1, clock_of: str = "", entry: Sequence[str] = ()
+        self,
+        folder: Path,
+        system: str,
+        seed: int,
+        *,
+        servers: int = 1,
+        clock_of: str = "",
+        entry: Sequence[str] = (),
+        kind: Kind | None = None,
     ) -> None:
         self.folder, self.system, self.dice, self.seed = folder, system, random.Random(seed), seed
-        self.clock_of, self.entry = clock_of, entry
+        self.clock_of, self.entry, self.kind = clock_of, entry, kind or Kind()
         self.workers: list[Worker] = []
         self.servers: list[subprocess.Popen[bytes]] = []
         self.kills: dict[int, float] = {}
@@ -155,7 +163,8 @@ class Stage:
         """Start another server; workers are told the address of a proxy before it."""
         port = free_port()
         proxy = Proxy(self.loop, port)
-        address = {"WINDROW_PORT": str(port), "WINDROW_ADVERTISE": f"127.0.0.1:{proxy.port}"}
+        specs = write_spec(self.kind, self.folder / "server.yaml", "chaos")
+        address = {"WINDROW_PORT": str(port), "WINDROW_ADVERTISE": f"127.0.0.1:{proxy.port}", "WINDROW_SPECS": str(specs)}
         process = self._run(
             "server",
             ["-m", "windrow.server"],
@@ -209,35 +218,6 @@ class Stage:
             raise RuntimeError(
                 f"the producer must end well, and ended with {self._load.returncode}; see {self.folder}/load.log"
             )
-
-    def settle(self, timeout: float, quiet: float) -> bool:
-        """Wait until all that was accepted has a final on record; says whether it has.
-
-        At most `timeout` seconds, and `quiet` in which no body starts or ends.
-        """
-        deadline = time.monotonic() + timeout
-        calls = [call for call in read_calls(self.folder / "calls") if call.accepted]
-        seen, moved = (0, 0), time.monotonic()
-        while time.monotonic() < min(deadline, moved + quiet):
-            if (self.watch.starts, self.watch.ends) != seen:
-                seen, moved = (self.watch.starts, self.watch.ends), time.monotonic()
-            with suppress(OSError, redis.RedisError, records.Unreadable):
-                if self._settled({call.task for call in calls if not call.expects}, [c.expects for c in calls]):
-                    return True
-            time.sleep(0.3)
-        return False
-
-    def _settled(self, wanted: set[str], expects: Sequence[frozenset[str]]) -> bool:
-        promised = frozenset().union(*expects)
-        if promised and promised - {line.label for line in read_lines(self.folder / "evidence") if line.what == "end"}:
-            return False
-        if not self.windrow:
-            stored = {
-                key.decode().removeprefix("celery-task-meta-") for key in self.client().scan_iter("celery-task-meta-*", 1000)
-            }
-            return wanted <= stored and not self.client().exists("unacked")
-        open_, final = records.count(self.postgres.url)
-        return not open_ and final >= len(wanted) and wanted <= records.final_tasks(self.postgres.url)
 
     # --- waiting and writing down ----------------------------------------------------------------------------------------
 

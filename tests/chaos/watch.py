@@ -50,7 +50,7 @@ class Watch:
         position, rest = 0, b""
         while not self._stop.is_set():
             for fd, _ in self._poll.poll(LOOK_SECONDS * 1000):
-                self.deaths[self._fds[fd]] = time.monotonic()
+                self.deaths[self._fds.pop(fd)] = time.monotonic()
                 self._poll.unregister(fd)
                 os.close(fd)
             with suppress(FileNotFoundError), self._path.open("rb") as file:

@@ -228,6 +228,55 @@ def test_an_outbox_in_another_database_is_emptied_too(
     within(migrated_database_url, use)
 
 
+def test_what_redis_takes_no_more_of_waits_in_the_outbox(
+    app: Celery, redis_url: str, redis_client: redis.Redis, migrated_database_url: str
+) -> None:
+    """While the records are too far behind, new calls are refused: the rows stay as they are, and go out when it is over."""
+
+    async def use(engine: AsyncEngine) -> None:
+        await _enqueue(engine, app, 3)
+        redis_client.set("windrow:events:most", 100)
+        with redis_client.pipeline(transaction=False) as pipe:
+            for _ in range(250):
+                pipe.xadd("windrow:events", {"v": "1", "e": "[]"})
+            pipe.execute()
+        assert await dispatch(redis_url, engine) == 0
+        assert await rows(engine, "SELECT count(*) FROM windrow.outbox WHERE published_at IS NULL") == [(3,)]
+        redis_client.delete("windrow:events")
+        assert await dispatch(redis_url, engine) == 3
+
+    within(migrated_database_url, use)
+
+
+def test_old_keys_of_another_database_are_forgotten(redis_url: str, database_url: str, migrated_database_url: str) -> None:
+    """An idempotency key there lives as long as records do: 30 days."""
+    migrate_outbox(database_url)
+    old, young = new_id(time.time() - 32 * 86400), new_id()
+
+    async def use(engine: AsyncEngine) -> None:
+        other = make_engine(database_url, pool_size=1)
+        source = make_engine(database_url)
+        async with source.begin() as connection:
+            for one in (old, young):
+                insert = "INSERT INTO windrow.execution_keys VALUES (1, :key, :id, 'x')"
+                await connection.execute(text(insert), {"key": one, "id": uuid.UUID(one)})
+        here = platform(redis_url, engine, other)
+        running = asyncio.create_task(dispatching.dispatch(here))
+        try:
+
+            async def forgotten() -> bool:
+                return await rows(source, "SELECT key FROM windrow.execution_keys") == [(young,)]
+
+            await _until(forgotten, "the old key to be gone")
+        finally:
+            here.stop.set()
+            await asyncio.wait_for(running, 5)
+            await other.dispose()
+            await source.dispose()
+
+    within(migrated_database_url, use)
+
+
 def test_big_messages_make_small_batches(
     app: Celery, redis_url: str, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from tests.integration.records_events import read
 from windrow.authoring import database
 from windrow.authoring.durable import NotAccepted
 from windrow.authoring.loop import run_async
+from windrow.authoring.owed import owed_by
 from windrow.local.servers import EmbeddedRedis
 from windrow.records.recorder import Recorder
 
@@ -136,3 +137,13 @@ def test_a_durable_message_carries_no_trace_of_the_option(redis_url: str, redis_
     make_app(redis_url).tasks["kept.add"].apply_async((1,), durable=True)
     (message,) = messages(redis_client)
     assert "durable" not in json.dumps(message)
+
+
+def test_what_an_attempt_owes_goes_out_with_its_end(redis_url: str, redis_client: redis.Redis, on_database: str) -> None:
+    """The next step of a chain is published once, under its owner's name: not by way of the outbox."""
+    add = make_app(redis_url).tasks["kept.add"]
+    with owed_by("an execution"):
+        for _ in range(2):
+            add.apply_async((1,), task_id="frozen", durable=True)
+    assert len(messages(redis_client)) == 1
+    within(on_database, _empty)

@@ -50,10 +50,10 @@ def test_what_follows_a_repeated_attempt_runs_once(redis_url: str, tmp_path: Pat
         work.stop()
 
 
-def test_a_durable_step_of_a_repeated_attempt_is_accepted_once(
+def test_a_durable_step_of_a_repeated_attempt_is_published_once(
     redis_url: str, migrated_database_url: str, tmp_path: Path
 ) -> None:
-    """A next step that the database accepts is accepted once for its predecessor, and runs once."""
+    """A next step whose task is durable goes out with its predecessor's end, and runs once."""
     with working(redis_url, tmp_path, queue="celery", app=APP) as work:
         producer(redis_url, steps.app)
         work.start(env={"DIE_AT": "tests.apps.steps.step", "DATABASE_URL": migrated_database_url})

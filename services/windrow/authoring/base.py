@@ -16,6 +16,7 @@ from windrow.authoring.attempt import current_attempt
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import leave_canvas, return_to_canvas
 from windrow.authoring.greenlets import owner
+from windrow.authoring.owed import current_debt
 from windrow.authoring.parameters import EXECUTION_ID, ExecutionIdParameter
 from windrow.authoring.publishing import send_together
 from windrow.authoring.redaction import redacted
@@ -108,8 +109,9 @@ class TaskMixin:
             raise TypeError(f"durable must be True or False, not {given!r}")
         if not (self.durable if given is None else given) or self.app.conf.task_always_eager:
             return False
-        # A retry or a replacement takes the place of its old message, whose execution is on record.
-        if current_replacement() is not None:
+        # A retry or a replacement takes the place of its old message, and what an attempt owes (the next step of its chain) is
+        # told before the attempt's own end: their executions are as safe as the one that makes them.
+        if current_debt() is not None or current_replacement() is not None:
             return False
         attempt = current_attempt()
         return attempt is None or options.get("task_id") != attempt.task_id

@@ -15,9 +15,8 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
 from windrow.authoring.database import get_engine
-from windrow.authoring.enqueue import insert_call, key_of, use_key, values_of
+from windrow.authoring.enqueue import insert_call, values_of
 from windrow.authoring.loop import run_async
-from windrow.authoring.owed import current_debt
 from windrow.authoring.publishing import AWAY, outlet_of
 from windrow.authoring.written import Call, written
 from windrow.broker.publication import kept_publication
@@ -39,18 +38,15 @@ def accept(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     Raises NotAccepted, and what `apply_async` raises for bad arguments.
     """
     call = _written(task, args, kwargs, options)
-    debt = current_debt()
-    # What a repeated attempt owes was accepted before: by its own process, or the dispatcher, it is published.
-    owed = None if debt is None else f"owed {debt.owner} {call.task_id} {options.get('group_index')}"
-    if run_async(_commit(call, owed)):
-        _publish(task.app, call)
+    run_async(_commit(call))
+    _publish(task.app, call)
     return call.result
 
 
 async def accept_soon(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """`accept` for coroutines."""
     call = _written(task, args, kwargs, options)
-    await _commit(call, None)
+    await _commit(call)
     await asyncio.to_thread(_publish, task.app, call)
     return call.result
 
@@ -66,12 +62,9 @@ def _written(task: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Call
     return written(task, args, kwargs, own)
 
 
-async def _commit(call: Call, key: str | None) -> bool:
-    """Whether the call is accepted now; False when one with this key had been before."""
+async def _commit(call: Call) -> None:
     try:
         async with asyncio.timeout(SECONDS), get_engine().begin() as connection:
-            if key is not None and (await connection.execute(use_key(), key_of(call, key))).scalar() is None:
-                return False
             await connection.execute(insert_call(published=True), values_of(call))
     except (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         said = str(getattr(error, "orig", None) or error).split("\n")[0] or "no answer"
@@ -79,7 +72,6 @@ async def _commit(call: Call, key: str | None) -> bool:
             f"the database must accept the call of {call.task} within {SECONDS:.0f} s (durable=True), with the tables that "
             f"`windrow migrate` makes; it said: {said}"
         ) from error
-    return True
 
 
 def _publish(app: Any, call: Call) -> None:
