@@ -19,7 +19,6 @@ from tests.workers import Work, producer, working
 from windrow.broker import admin, observe
 from windrow.broker.recovery import Recovery
 
-
 PREFIX = {"redis-6.2": "tenant:", "redis-7": "", "valkey-9": "tenant:"}
 """Without a prefix the first is taken by the other tests on each server, the last by all tests."""
 
