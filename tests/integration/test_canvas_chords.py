@@ -100,6 +100,8 @@ def test_a_part_counts_once_whatever_its_repetition_returns(redis_client: Any, r
     part_returned(backend, Part("two", 1), "SUCCESS", "y")
     part_returned(backend, Part("one", 0), "SUCCESS", "z")
     assert _bodies(redis_client) == 1
+    (sent,) = redis_client.keys("windrow:sent:G:*")
+    assert redis_client.ttl(sent) <= 300  # nothing of a chord that has ended stays
 
 
 def test_two_parts_that_see_the_chord_complete_publish_one_body(redis_client: Any, redis_url: str, monkeypatch: Any) -> None:

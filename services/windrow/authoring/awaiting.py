@@ -19,9 +19,8 @@ from kombu.exceptions import OperationalError
 from windrow.authoring.direct import DirectProducer
 from windrow.authoring.publishing import AWAY, PAUSE, RETRY_SECONDS, bounded, failure, outlet_of
 from windrow.broker.publication import Publication
-from windrow.broker.refusal import judge
+from windrow.broker.refusal import judge, say_unpublished
 from windrow.broker.scripts import load
-from windrow.broker.transport import say_unpublished
 
 MOST_AT_ONCE = 200
 """Messages of one pipeline."""

@@ -67,10 +67,11 @@ def part_returned(backend: ResultBackend, request: Any, state: str, result: Any)
         return
     run = answer[1].decode() if isinstance(answer[1], bytes) else answer[1]
     body = maybe_signature(request.chord, app=backend.app)
-    with owed_by(f"{group}:{run}" if run else group, BODY_SECONDS):
+    owner = f"{group}:{run}" if run else group
+    with owed_by(owner, BODY_SECONDS):
         ended = _go_on(backend, group, body, answer[2], nested=bool(answer[3]))
     event = _event(backend, group, request, "ended")
-    _call(backend, "chord", _keys(backend, group, *_CHORD), [event, ended, DONE_SECONDS])
+    _call(backend, "chord", _keys(backend, group, *_CHORD), [event, ended, DONE_SECONDS, owner])
 
 
 def _event(backend: ResultBackend, group: str, request: Any, what: str, **fields: Any) -> str:

@@ -22,9 +22,9 @@ from kombu.utils.functional import maybe_list
 from windrow.broker import events
 from windrow.broker.keys import Keys
 from windrow.broker.publication import HEADER, Publication, header_of, publication
-from windrow.broker.refusal import judge
+from windrow.broker.refusal import judge, say_unpublished
 from windrow.broker.scripts import load
-from windrow.broker.transport import Transport, say_unpublished
+from windrow.broker.transport import Transport
 
 _PUBLISH, _REPLACE = load("publish"), load("replace")
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
 
 
 class PublishRefused(OperationalError):
@@ -33,3 +37,11 @@ def judge(answer: object, task: str) -> int:
             "stream wait for them; see that `windrow server` and PostgreSQL run; what was accepted goes on meanwhile"
         )
     return int(answer)  # type: ignore[call-overload, no-any-return]
+
+
+def say_unpublished(task_id: str, answer: int) -> None:
+    """Log it when `publish.lua`, by its `answer`, has published nothing."""
+    if answer == 0:
+        logger.warning("what takes the place of %s was dropped: its attempt had been given to another worker", task_id)
+    elif answer == 2:
+        logger.info("%s was not published again: it had been published before", task_id)

@@ -24,27 +24,15 @@ from windrow.broker.client import Client
 from windrow.broker.inflight import Taken
 from windrow.broker.keys import Keys
 from windrow.broker.publication import MOST_MESSAGE, names_of, publication
-from windrow.broker.refusal import is_full, judge
+from windrow.broker.refusal import is_full, judge, say_unpublished
 from windrow.broker.scripts import load
 from windrow.broker.taker import Taker
 
 logger = logging.getLogger(__name__)
 
-_DROPPED = "what takes the place of %s was dropped: its attempt had been given to another worker"
-_AGAIN = "%s was not published again: it had been published before"
-
 _PUBLISH, _INSIST = load("publish"), load("insist")
 _decode = json.JSONDecoder(object_hook=object_hook).decode
 """What kombu's `loads` does, with one decoder for all messages."""
-
-
-def say_unpublished(task_id: str, answer: int) -> None:
-    """Log it when `publish.lua` has published nothing."""
-    if answer == 0:
-        logger.warning(_DROPPED, task_id)
-    elif answer == 2:
-        logger.info(_AGAIN, task_id)
-
 
 NOTHING_FOLLOWS = b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 """How the body of a call ends that is part of no canvas."""

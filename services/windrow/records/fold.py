@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from windrow.broker.events import ACCEPTED, ENDED, MOVED, PROGRESS, RECOVERED, REFUSED, STARTED, Event
+from windrow.broker.events import ACCEPTED, CHORD, ENDED, MOVED, PROGRESS, RECOVERED, REFUSED, STARTED, Event
 from windrow.records import clean, states
+from windrow.records.identify import generation, identify, skeleton
 from windrow.records.rows import AttemptRow, ExecutionRow, Rows
 
 FINISHED: Final = "finished"
@@ -43,7 +44,8 @@ def fold(
     """
     work = _Fold(executions, attempts)
     for identity, event in events:
-        work.apply(identity, event)
+        if event["k"] != CHORD:  # of a group, not of an execution: `windrow.records.chords`
+            work.apply(identity, event)
     return work.rows
 
 
@@ -65,7 +67,7 @@ class _Fold:
     def apply(self, identity: UUID, event: Event) -> None:
         row = self.rows.executions.get(identity) or self._executions.get(identity)
         if row is None:
-            row = _skeleton(identity, event)
+            row = skeleton(identity, event)
         if event.get("durable") is True:
             self.rows.dispatched.add(identity)
         self._kinds[event["k"]](row, event)
@@ -84,20 +86,20 @@ class _Fold:
         if row.state in states.FINALS:
             return
         retries = clean.count(event.get("retries"))
-        generation = (clean.count(event.get("nesting")), retries)
+        run = (clean.count(event.get("nesting")), retries)
         tag = clean.text(event.get("tag"))
         known = row.tag is not None
         standing = (row.replacements, row.retries)
-        if known and (generation < standing or (generation == standing and tag == row.tag)):
+        if known and (run < standing or (run == standing and tag == row.tag)):
             return
-        _identify(row, event)
+        identify(row, event)
         # A task's counters stand at zero from its first acceptance on, so that a scrape may see them before they grow.
         self.rows.totals[(ATTEMPTS, row.queue, row.task, "")] += 0
         at = clean.moment(event.get("t"))
         if not known and not row.stored and not retries:
             row.accepted_at = at or row.accepted_at
         if known or row.state != states.RUNNING:
-            row.replacements, row.retries = generation
+            row.replacements, row.retries = run
             row.due_at = clean.moment(event.get("due"))
             if retries:
                 row.state = states.RETRYING
@@ -118,10 +120,10 @@ class _Fold:
                 return
             attempt.started_at = attempt.started_at or clean.moment(event.get("t"))
             attempt.early = event.get("early") is True or None
-        generation = _generation(row, event)
-        if generation < (row.replacements, row.retries):
+        run = generation(row, event)
+        if run < (row.replacements, row.retries):
             return
-        row.replacements, row.retries = generation
+        row.replacements, row.retries = run
         row.state = states.RUNNING
         row.due_at = None
         self._running(row, event, clean.moment(event.get("t")))
@@ -167,7 +169,7 @@ class _Fold:
         final = row.state in states.FINALS
         identity = clean.uuid(event.get("attempt"))
         outcome = event.get("outcome")
-        earlier = event.get("retries") is not None and _generation(row, event) < (row.replacements, row.retries)
+        earlier = event.get("retries") is not None and generation(row, event) < (row.replacements, row.retries)
         # Null, or a state of a later release: only the attempt's end is told.
         state = event["state"] if event.get("state") in states.STATUS_IDS else None
         if final and not (identity and (earlier or state is None)):
@@ -191,9 +193,9 @@ class _Fold:
         """Put down how the last attempt ended."""
         row.recoveries = max(row.recoveries, clean.count(event.get("recoveries")))
         if event.get("retries") is not None:
-            row.replacements, row.retries = max((row.replacements, row.retries), _generation(row, event))
+            row.replacements, row.retries = max((row.replacements, row.retries), generation(row, event))
         if row.tag is None:
-            _identify(row, event)
+            identify(row, event)
         if attempt is not None:
             self._running(row, event, attempt.started_at)
             row.run_s = attempt.run_s if attempt.run_s is not None else row.run_s
@@ -267,40 +269,6 @@ class _Fold:
         if row.started_at is None:
             row.started_at = started
             row.wait_s = clean.number(event.get("wait"))
-
-
-def _generation(row: ExecutionRow, event: Event) -> tuple[int, int]:
-    """Which run of the execution an event belongs to: how often it was replaced, and its retry since then."""
-    nesting = event.get("nesting")
-    return row.replacements if nesting is None else clean.count(nesting), clean.count(event.get("retries"))
-
-
-def _skeleton(identity: UUID, event: Event) -> ExecutionRow:
-    return ExecutionRow(
-        id=identity,
-        queue=clean.text(event.get("queue")) or "",
-        task=clean.text(event.get("task")) or "",
-        accepted_at=clean.moment((identity.int >> 80) / 1000),
-    )
-
-
-def _identify(row: ExecutionRow, event: Event) -> None:
-    """Fill in what only an acceptance, or an end without one, tells about the call."""
-    row.queue = clean.text(event.get("queue")) or row.queue
-    row.task = clean.text(event.get("task")) or row.task
-    row.task_id = clean.text(event.get("task_id")) or row.task_id
-    row.tag = clean.text(event.get("tag")) or row.tag
-    row.args = clean.text(event.get("args"), clean.VIEW)
-    row.kwargs = clean.text(event.get("kwargs"), clean.VIEW)
-    row.expires_at = clean.moment(event.get("expires")) or row.expires_at
-    if "priority" in event and event["priority"] is not None:
-        row.priority = min(clean.count(event["priority"]), 255)
-    row.root_id = clean.text(event.get("root")) or row.root_id
-    row.parent_id = clean.text(event.get("parent")) or row.parent_id
-    row.group_id = clean.text(event.get("group")) or row.group_id
-    row.external_id = clean.text(event.get("external")) or row.external_id
-    row.redo_of = clean.uuid(event.get("redo_of")) or row.redo_of
-    row.origin = clean.text(event.get("origin")) or row.origin
 
 
 def _last(value: object, limit: int) -> str | None:

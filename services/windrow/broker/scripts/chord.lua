@@ -3,7 +3,7 @@
 -- and 8 events, or 7 again when the records are on another Redis
 -- ARGV: 1 the event without its run and last brace, or '', then
 --       'size', run, size, seconds to live or 0 – begins, unless it is the same run's repetition: then only the size is set
---       'done', seconds – its body was published: the parts go; 'failed', seconds – the size goes alone
+--       'done', seconds, owner – its body was published in that name: the parts go; 'failed', seconds, owner – the size goes alone
 redis.call('SREM', KEYS[4], '') -- after a write that needs no memory Redis lets the others pass though it is full
 local event = ARGV[1]
 if ARGV[2] == 'size' then
@@ -20,6 +20,7 @@ else
   redis.call('DEL', KEYS[3])
   redis.call('SET', KEYS[5], 'done', 'EX', ARGV[3])
   redis.call('EXPIRE', KEYS[6], ARGV[3])
+  if event ~= '' then redis.call('EXPIRE', string.sub(KEYS[8], 1, -#'events' - 1) .. 'sent:' .. ARGV[4], ARGV[3]) end
 end
 if event ~= '' then
   redis.call('XADD', KEYS[8], '*', 'v', '1', 'e', '[' .. event .. ',"run":"' .. (redis.call('GET', KEYS[6]) or '') .. '"}]')
