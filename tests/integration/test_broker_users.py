@@ -69,7 +69,8 @@ def test_each_part_works_with_its_own_user_and_is_refused_nothing(
     work.start(concurrency=1)
     settings = {
         **os.environ,
-        "WINDROW_SPECS": str(work.folder / "work-1.yaml"), "REDIS_URL": users.url_of("server", PASSWORDS["server"]), "DATABASE_URL": migrated_database_url,
+        "WINDROW_SPECS": str(work.folder / "work-1.yaml"), "REDIS_URL": users.url_of("server", PASSWORDS["server"]),
+        "DATABASE_URL": migrated_database_url,
         "WINDROW_STATE": str(tmp_path),
     }  # fmt: skip
     with (tmp_path / "server.log").open("ab") as log:
