@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -32,6 +33,12 @@ def work(each_server: Broker, tmp_path: Path) -> Iterator[Work]:
 
 def task(name: str) -> Any:
     return evidence.app.tasks[f"tests.apps.evidence.{name}"]
+
+
+def beats(work: Work) -> int:
+    """How often the one worker has said that it is alive."""
+    (text,) = work.client.hvals("windrow:beats")
+    return int(json.loads(text)["n"])
 
 
 def test_a_full_redis_refuses_a_new_task_with_one_sentence(work: Work, each_server: Broker) -> None:
@@ -93,6 +100,8 @@ def test_what_was_accepted_finishes_on_a_full_redis(work: Work, each_server: Bro
     assert joined.get(timeout=20) == 0
     assert {state for states in work.finals().values() for state in states} == {"success"}
     assert not client.keys("windrow:inflight:*")
+    before = beats(work)
+    wait_until(lambda: beats(work) > before, 5, "the worker's lease goes on")
 
 
 def test_people_act_on_a_full_redis(work: Work, each_server: Broker) -> None:

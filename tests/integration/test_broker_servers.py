@@ -19,11 +19,15 @@ from tests.workers import Work, producer, working
 from windrow.broker import admin, observe
 from windrow.broker.recovery import Recovery
 
+PREFIX = {"redis-6.2": "tenant:", "redis-7": "", "valkey-9": "tenant:"}
+"""Without a prefix the first is taken by the other tests on each server, the last by all tests."""
 
-@pytest.fixture(params=["", "tenant:"], ids=["plain", "prefixed"])
-def work(each_server: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Work]:
-    with working(each_server.url, tmp_path, prefix=request.param) as made:
-        producer(each_server.url, evidence.app, request.param)
+
+@pytest.fixture
+def work(each_server: Broker, tmp_path: Path) -> Iterator[Work]:
+    prefix = PREFIX[each_server.flavour]
+    with working(each_server.url, tmp_path, prefix=prefix) as made:
+        producer(each_server.url, evidence.app, prefix)
         yield made
     for options in ("broker_transport_options", "result_backend_transport_options"):
         evidence.app.conf[options] = {}

@@ -66,14 +66,16 @@ def test_each_part_works_with_its_own_user_and_is_refused_nothing(
     work: Work, users: Broker, tmp_path: Path, migrated_database_url: str
 ) -> None:
     """Publishing, results, canvas, delays, revocation, control, waking, records, draining: nothing in Redis' log."""
+    work.start(concurrency=1)
     settings = {
-        **os.environ, "REDIS_URL": users.url_of("server", PASSWORDS["server"]), "DATABASE_URL": migrated_database_url,
+        **os.environ,
+        "WINDROW_SPECS": str(work.folder / "work-1.yaml"), "REDIS_URL": users.url_of("server", PASSWORDS["server"]),
+        "DATABASE_URL": migrated_database_url,
         "WINDROW_STATE": str(tmp_path),
     }  # fmt: skip
     with (tmp_path / "server.log").open("ab") as log:
         server = subprocess.Popen([sys.executable, "-m", "windrow.server"], env=settings, stdout=log, stderr=log)
     try:
-        work.start(concurrency=1)
         queue = {"queue": "work"}
         add, total = task("add").s, task("total").s
         began = time.monotonic()
