@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.integration.acceptance import dispatch, in_session, make_app, messages, platform, rows, within
-from tests.integration.records_events import read
+from tests.integration.records_events import ended, push, read
 from windrow import enqueue
 from windrow.broker.events import new_id
 from windrow.local.servers import EmbeddedRedis
@@ -319,3 +319,21 @@ def test_the_outbox_alone_is_the_one_the_migrations_make(database_url: str, migr
         ]
 
     assert within(database_url, use) == within(migrated_database_url, use)
+
+
+def test_what_has_ended_leaves_the_outbox_though_its_acceptance_was_lost(
+    app: Celery, redis_url: str, redis_client: redis.Redis, migrated_database_url: str
+) -> None:
+    """Redis lost the acceptance, and a worker told of the end again: it is on record under its task id, and runs no more."""
+
+    async def use(engine: AsyncEngine) -> None:
+        (execution,) = await _enqueue(engine, app, 1)
+        await dispatch(redis_url, engine)
+        task_id = messages(redis_client)[0]["headers"]["id"]
+        redis_client.flushall()
+        push(redis_client, [ended(execution, new_id(), "success", "success", queue="kept", task="kept.add")])
+        await Recorder(engine).apply(read(redis_client))
+        assert await rows(engine, "SELECT task_id, status_id FROM windrow.executions") == [(task_id, 5)]
+        assert await rows(engine, "SELECT 1 FROM windrow.outbox") == []
+
+    within(migrated_database_url, use)

@@ -210,6 +210,8 @@ class _Fold:
         row.due_at = None
         row.finished_at = clean.moment(event.get("t"))
         self.rows.finished.add(row.id)
+        if row.tag is None:
+            self.rows.unaccepted.add(row.id)
         if state == states.SUCCESS:
             self.rows.messages.pop(row.id, None)
             self.rows.spent.add(row.id)

@@ -93,6 +93,8 @@ class Rows:
     """Executions that succeeded in this batch: their messages are dropped."""
     dispatched: set[UUID] = field(default_factory=set)
     """Executions whose acceptance came from the outbox: with this batch on record they leave it."""
+    unaccepted: set[UUID] = field(default_factory=set)
+    """Executions that ended in this batch and of which no acceptance was told: Redis lost it. They leave the outbox too."""
     finished: set[UUID] = field(default_factory=set)
     """Executions that reached their final state in this batch."""
     totals: Counter[TotalKey] = field(default_factory=Counter)

@@ -92,6 +92,10 @@ _SAVE_MESSAGES: Final = (
 )
 _DROP_MESSAGES: Final = f"DELETE FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
 _DROP_DISPATCHED: Final = f"DELETE FROM {SCHEMA}.outbox WHERE execution_id = ANY($1::uuid[])"  # noqa: S608
+_TAKE_UNACCEPTED: Final = (
+    f"DELETE FROM {SCHEMA}.outbox WHERE execution_id = ANY($1::uuid[]) "  # noqa: S608
+    "RETURNING execution_id, task_id, task, queue"
+)
 _SAVE_TOTALS: Final = (
     f"INSERT INTO {SCHEMA}.totals AS t (kind, queue, task, label, value) "  # noqa: S608
     "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) "
@@ -149,6 +153,11 @@ async def load_attempts(connection: asyncpg.Connection, executions: Collection[U
 
 async def save(connection: asyncpg.Connection, rows: Rows) -> None:
     """Write what a batch changes, in the connection's transaction."""
+    if rows.unaccepted:
+        # The outbox knows what they are; they have run, and must not be published again.
+        for record in await connection.fetch(_TAKE_UNACCEPTED, list(rows.unaccepted)):
+            row = rows.executions[record["execution_id"]]
+            row.task_id, row.task, row.queue = record["task_id"], record["task"], record["queue"]
     new = [row for row in rows.executions.values() if not row.stored]
     if new:
         await connection.copy_records_to_table(

@@ -107,7 +107,8 @@ class Reconciler:
 
     async def compare(self, connection: asyncpg.Connection, *, everything: bool) -> Rebuilt:
         """Prove for each unfinished execution (or only those with a kept message) where it is, and put back what is nowhere."""
-        queues = {*await asyncio.to_thread(self._platform.queues), *await unfinished.queues(connection)}
+        # An execution's message waits on the queue that its record names; others need not be looked at, nor may be allowed.
+        queues = await unfinished.queues(connection)
         rebuilder = Rebuilder(self._platform, self._redis)
         while more := await self._compare(connection, queues, rebuilder, everything=everything):
             queues |= more
