@@ -34,8 +34,14 @@ def outcome(document: dict[str, Any]) -> str:
     lines = [("fault", "blows", *(name.replace("_", " ") for name in COLUMNS), ""), ("---", *("--:",) * 9, "---")]
     for row in document["rows"]:
         figures = (f"{row[name]:,.1f}" if name == "recover_s" else f"{row[name]:,}" for name in COLUMNS)
-        lines.append((row["fault"], str(row["blows"]), *figures, "met" if row["met"] else "**MISS**"))
+        lines.append((row["fault"], str(row["blows"]), *figures, _said(row)))
     return "\n".join([*map(_line, lines), "", _where(document), *_misses(document)])
+
+
+def _said(row: dict[str, Any]) -> str:
+    """`met`, or the figures that miss."""
+    missed = [why.split(" ", 1)[0] for why in row["why"] if " must be at most " in why]
+    return "met" if row["met"] else f"**MISS** {', '.join(missed)}".rstrip()
 
 
 def _misses(document: dict[str, Any]) -> list[str]:

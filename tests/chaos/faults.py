@@ -90,5 +90,8 @@ def kill_when(stage: Stage, row: Row, sees: Seen, before: bool | None = None) ->
 
 
 def wait_for_all(stage: Stage, row: Row) -> None:
-    """No harm but what the tasks do themselves."""
+    """No harm but what the tasks do themselves; workers that end with them are started again."""
     stage.struck += 1
+    while stage.publishing(row.load.count):
+        stage.top_up(row.kinds)
+        time.sleep(0.2)

@@ -17,6 +17,7 @@ from tests.chaos.log import FINALS, Told
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _TASK = re.compile(rb'\\"task\\": ?\\"[^"]*\\", ?\\"id\\": ?\\"([^"\\]+)\\"')
 _RESULT = b"celery-task-meta-"
+AGAIN_SECONDS = 2.0
 _CELERY = {"SUCCESS": "success", "FAILURE": "failed", "REVOKED": "cancelled"}
 
 
@@ -109,7 +110,8 @@ def _events(at: float, entries: Iterable[dict[str, object]]) -> Iterator[Told]:
 
 
 def results(path: Path, clock: float) -> Iterator[Told]:
-    """What bare Celery stored as results, in order: its finals."""
+    """What bare Celery stored as results, in order: its finals. The same one stored again at once is no second."""
+    last: dict[str, Told] = {}
     for line in _lines(path):
         if (put := _back(line, clock)) is not None:
             yield put
@@ -122,7 +124,11 @@ def results(path: Path, clock: float) -> Iterator[Told]:
             stored = json.loads(found[-1]) if found[0].upper() == b"SETEX" else json.loads(found[2])
             state = _CELERY.get(str(stored.get("status")))
             if task and state in FINALS:
-                yield Told(_at(line, clock), "ended", task, task, state)
+                ended = Told(_at(line, clock), "ended", task, task, state)
+                before = last.get(task)
+                last[task] = ended
+                if before is None or before.state != state or ended.at - before.at > AGAIN_SECONDS:
+                    yield ended
 
 
 def _lines(path: Path) -> Iterator[bytes]:

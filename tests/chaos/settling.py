@@ -10,10 +10,11 @@ import redis
 
 from tests.chaos import records
 from tests.chaos.log import read_calls, read_lines
+from tests.chaos.processes import Kind
 from tests.chaos.stage import Stage
 
 
-def settle(stage: Stage, timeout: float, quiet: float) -> bool:
+def settle(stage: Stage, kinds: Sequence[Kind], timeout: float, quiet: float) -> bool:
     """Wait until all that was accepted has a final on record; says whether it has.
 
     At most `timeout` seconds, and `quiet` in which no body starts or ends.
@@ -24,6 +25,7 @@ def settle(stage: Stage, timeout: float, quiet: float) -> bool:
     while time.monotonic() < min(deadline, moved + quiet):
         if (stage.watch.starts, stage.watch.ends) != seen:
             seen, moved = (stage.watch.starts, stage.watch.ends), time.monotonic()
+        stage.top_up(kinds)
         with suppress(OSError, redis.RedisError, records.Unreadable):
             if _settled(stage, {call.task for call in calls if not call.expects}, [c.expects for c in calls]):
                 return True

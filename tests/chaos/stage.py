@@ -201,6 +201,16 @@ class Stage:
         """The workers whose main process runs."""
         return [worker for worker in self.workers if worker.process.poll() is None]
 
+    def top_up(self, kinds: Sequence[Kind]) -> None:
+        """Start workers in place of those that have ended, as whoever runs a platform does."""
+        missing = list(kinds)
+        for worker in self.alive():
+            if worker.kind in missing:
+                missing.remove(worker.kind)
+        if len(self.alive()) < len(kinds):
+            for kind in missing:
+                self.worker(kind, wait=False)
+
     # --- the load ------------------------------------------------------------------------------------------------------
 
     def publish(self, load: Load) -> None:
@@ -209,6 +219,12 @@ class Stage:
         where = {"until": str(self.folder / "until"), "calls": str(self.folder / "calls"), "seed": self.seed}
         plan.write_text(json.dumps(load.plan(**where)), encoding="utf-8")
         self._load = self._run("load", ["-m", "tests.chaos.load", str(plan)], self._environment(self.main_proxy))
+
+    def publishing(self, count: int) -> bool:
+        """Whether the producer has made fewer calls than so many, and still makes some."""
+        path = self.folder / "calls"
+        made = path.read_bytes().count(b"\taccepted\t") if path.exists() else 0
+        return made < count and self._load is not None and self._load.poll() is None
 
     def end_load(self, timeout: float) -> None:
         """Let the producer end once it has made all its calls."""
