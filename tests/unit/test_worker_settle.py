@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from windrow.broker.events import new_id
 from windrow.broker.keys import HANDED_ON
+from windrow.worker import board as board_module
 from windrow.worker.board import Board, Figures, Overdue
 from windrow.worker.pools import inprocess
 from windrow.worker.pools.deadlines import Deadlines
@@ -142,3 +144,26 @@ def test_looks_at_deadlines_do_not_multiply(monkeypatch: pytest.MonkeyPatch) -> 
         now = due[0]
         due[1]()
     assert [at for at, _ in timers] == [1100.0]
+
+
+def test_a_place_that_is_being_written_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard may look while a place is written: before its tag stands there and once it is gone, nothing is overdue."""
+    board = Board(1)
+    header = {"id": new_id(), "attempt": new_id(), "tag": 7}
+    pack = board_module._TAG
+
+    class Looking:
+        """Writes the tag, and looks before and after as the guard would."""
+
+        def pack_into(self, memory: object, at: int, tag: int) -> None:
+            assert board.overdue(50.0) == []
+            pack.pack_into(memory, at, tag)
+            assert board.overdue(50.0) == []
+
+    monkeypatch.setattr(board_module, "_TAG", Looking())
+    for _ in range(2):
+        place = board.begin(header, 1.0, 100.0)
+        assert place is not None
+        assert board.overdue(101.0) == [Overdue(7, 1.0)]
+        board.end(place)
+        assert board.overdue(101.0) == []

@@ -16,6 +16,7 @@ from uuid import UUID
 
 _HEADER: Final = struct.Struct("=qqqqd")
 _PLACE: Final = struct.Struct("=qddd?16s16s")
+_TAG: Final = struct.Struct("=q")
 _NO_RUN: Final = -1.0
 
 
@@ -82,14 +83,15 @@ class Board:
             return None
         place = self._free.pop()
         ids = (UUID(header["id"]).bytes, UUID(header["attempt"]).bytes)
-        _PLACE.pack_into(
-            self._memory, self._offset(place), header["tag"], limit, deadline, time.time(), header.get("early", False), *ids
-        )
+        at = self._offset(place)
+        # The tag last: the guard may look in between.
+        _PLACE.pack_into(self._memory, at, 0, limit, deadline, time.time(), header.get("early", False), *ids)
+        _TAG.pack_into(self._memory, at, header["tag"])
         return place
 
     def end(self, place: int) -> None:
         """The task at this place has ended."""
-        _PLACE.pack_into(self._memory, self._offset(place), 0, 0.0, 0.0, 0.0, False, b"", b"")
+        _TAG.pack_into(self._memory, self._offset(place), 0)
         self._free.append(place)
 
     # --- the guard's side ------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def settle(
         # Started, and ended with its process before that could be told.
         if tag in held and tag not in started:
             started[tag] = _note(running, queue, held[tag])
-            client.hset(keys.started(worker), str(tag), events.encode(started[tag]))
+            client.insist("HSET", keys.started(worker), str(tag), events.encode(started[tag]))
     operations = decide(held, started, past, overdue, most, worker, time.time())
     if not operations:
         return
