@@ -79,7 +79,8 @@ class Taker:
         self._hub: Any = None
         self._wire: Wire | None = None
         self._sent_at: float | None = None
-        self._look = True
+        self._look, self._look_when_free = True, False
+        self._asked = 0
         self._not_before = 0.0
         self._oldest_said: float | None = None
         self._flushing = False
@@ -223,7 +224,11 @@ class Taker:
         resting = self._stopping or self._deliver is None
         wanted = 0 if resting else inflight.wanted
         # A listener that is full looks too when something came: it rings the others.
-        looks = self._heard or (self._look and (wanted > 0 or inflight.clearing))
+        looks = (
+            self._heard
+            or (self._look and (wanted > 0 or inflight.clearing))
+            or (self._look_when_free and wanted > 0 and inflight.idle_slots > 0)
+        )
         asks = (now >= self._not_before and looks) or (resting and self._is > 0)
         takes = asks and (resting or len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2)
         due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
@@ -245,8 +250,9 @@ class Taker:
         for operation in self.inflight.batch():
             arguments.extend(operation)
         if wanted >= 0:
-            self._look = self._heard = False
+            self._look = self._look_when_free = self._heard = False
             self._looked_at = now
+            self._asked = wanted
         self._oldest_said = None
         self._sent_at = now
         try:
@@ -313,10 +319,12 @@ class Taker:
         self.inflight.take(taken)
         for place in doubles:
             self._on_double(self.inflight.messages[first + place - 1])
+        if taken and any(operation[0] == "G" for operation in self.inflight.outbox):
+            self.inflight.give_back_waiting()  # older ones are about to go back: these must not overtake them
         if what >= 0:
             self.inflight.clearing = alone == CLEARING
             self.inflight.alone = first if alone == ALONE else self.inflight.alone
-            self._settle_down(what, allowed > 0 and len(taken) >= allowed)
+            self._settle_down(what, len(taken), allowed)
             if alone == CLEARING:
                 self.inflight.give_back_waiting()
                 self._on_hand_back()
@@ -328,12 +336,18 @@ class Taker:
         for tag, count, lost in killed:
             self._on_killed(int(tag), int(count), bool(lost))
 
-    def _settle_down(self, what: int, filled: bool) -> None:
-        """After a look: what this worker is now, and whether it must look again by itself: it took all that it was allowed."""
+    def _settle_down(self, what: int, taken: int, allowed: int) -> None:
+        """After a look: what this worker is now, and whether it must look again by itself: it took all that it was allowed.
+
+        At once if that was all it asked for; for what is left to idle workers, when a slot of its own is free.
+        """
         empty = what in (LISTENER, IDLE)
         self._is = LISTENER if what == LISTENER_OF_MORE else what
-        if not empty and filled:
-            self._look = True
+        if not empty and 0 < allowed <= taken:
+            if allowed >= self._asked:
+                self._look = True
+            else:
+                self._look_when_free = True
         deaf = self._wire is not None and not (self._wire.tracking if self._is == LISTENER else self._wire.pushes)
         if deaf and not self._polling and self._hub is not None:
             self._polling = True

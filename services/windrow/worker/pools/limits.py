@@ -88,11 +88,20 @@ class Limits:
         if process is None or len(process.jobs) < 2:
             yield not job.ready()
             return
+        with self.stopped(process):
+            yield bool(process.jobs) and process.jobs[0] is job and not job.ready()
+
+    @contextmanager
+    def stopped(self, process: Any) -> Iterator[None]:
+        """Keep a child from going on to its next job; what it has said until then is read."""
         try:
             os.kill(process.pid, signal.SIGSTOP)
             _wait_until_stopped(process.pid)
+        except ProcessLookupError:
+            pass  # it has ended: it goes on to nothing
+        try:
             self._result_handler.read(process)
-            yield bool(process.jobs) and process.jobs[0] is job and not job.ready()
+            yield
         finally:
             try:
                 os.kill(process.pid, signal.SIGCONT)

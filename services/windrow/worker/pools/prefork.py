@@ -199,7 +199,9 @@ class Pool(Limits, asynpool.AsynPool):
     def recall(self) -> list[Job]:
         """Take back all that no child has received; they are the caller's, in their order."""
         for process in list(self._fileno_to_inq.values()):
-            self._take_back(process)
+            if len(process.jobs) > 1:
+                with self.stopped(process):  # else it might run the last of them before the first
+                    self._take_back(process)
         jobs = list(self.outbound_buffer)
         self.outbound_buffer.clear()
         for job in jobs:
