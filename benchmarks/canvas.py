@@ -28,7 +28,7 @@ def turns(stack: Stack, count: int, rounds: int, say: Callable[[str], None]) -> 
     found: dict[str, list[float]] = {"bare": [], "windrow": []}
     for number in range(rounds):
         for side in (BARE[0], WINDROW) if number % 2 == 0 else (WINDROW, BARE[0]):
-            stack.client.flushall()
+            stack.empty()
             stack.execute(database_task.TABLE)
             environment = stack.environment({**side.settings, **RESULTS})
             with side.services(stack), process(side.worker(stack), environment, log(stack, "worker")):

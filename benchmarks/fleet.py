@@ -20,7 +20,7 @@ def noted(stack: Stack) -> Path:
 @contextmanager
 def fleet(stack: Stack, side: Side, count: int, settings: Mapping[str, str] | None = None) -> Iterator[None]:
     """`count` workers of a side on an empty Redis, all of them waiting for their first task."""
-    stack.client.flushall()
+    stack.empty()
     noted(stack).unlink(missing_ok=True)
     environment = stack.environment({**side.settings, waits.ENV: str(noted(stack)), **(settings or {})})
     with side.services(stack), ExitStack() as running:

@@ -91,7 +91,7 @@ def shares(stats: dict[Function, Any]) -> dict[str, float]:
 
 def turn(stack: Stack, side: Side, count: int, *, profiled: Path | None) -> tuple[float, float, list[dict[str, float]]]:
     """One turn; returns CPU µs a task of the main process and of all children, and the shares of main and of one child."""
-    stack.client.flushall()
+    stack.empty()
     counter.reset(stack.counter)
     stack.execute(database_task.TABLE)
     command = side.worker(stack)

@@ -16,7 +16,7 @@ def turns(stack: Stack, count: int, rounds: int, say: Callable[[str], None]) -> 
     found: dict[str, list[float]] = {name: [] for name, _, _ in ways}
     for number in range(rounds):
         for name, side, how in ways if number % 2 == 0 else ways[::-1]:
-            stack.client.flushall()
+            stack.empty()
             with side.services(stack):
                 found[name].append(1 / produce(stack, side.producer, "noop", count, *how))
                 until(lambda side=side: side.settled(stack), 60, "what was accepted is on record")

@@ -12,7 +12,7 @@ from benchmarks.stack import Stack, process, produce, until
 
 def turn(stack: Stack, side: Side, task: str, count: int) -> Turn:
     """One turn of one side on an empty Redis: `count` tasks of `bench.<task>`."""
-    stack.client.flushall()
+    stack.empty()
     counter.reset(stack.counter)
     stack.execute(database_task.TABLE)
     with side.services(stack) as services:
