@@ -69,10 +69,13 @@ class InFlight:
     """Whether nothing may be taken until all that is in flight here has ended, so that one can run alone."""
 
     leaving: dict[int, Taken] = field(default_factory=dict)
+    """Messages that an operation of the outbox takes out."""
+    left: dict[int, Taken] = field(default_factory=dict)
     """Messages that an operation which was not answered yet takes out."""
-    recent: deque[tuple[float, Operation]] = field(default_factory=deque)
-    """Finals that were told within `RECENT_SECONDS`: Redis may lose that much when it dies. Not of what something follows: it
-    may have been lost with them, so that the body must run again."""
+    recent: deque[tuple[float, list[Operation]]] = field(default_factory=deque)
+    """What was answered within `RECENT_SECONDS`: Redis may lose that much when it dies."""
+    followed: set[int] = field(default_factory=set)
+    """Of the messages in `recent` and `leaving` those, by tag, whose end something follows."""
 
     deep: bool = False
     """Whether the pool itself takes short calls ahead, and hands back those that it has not started."""
@@ -133,6 +136,8 @@ class InFlight:
             if taken is None:
                 return
             self.leaving[tag] = taken
+            if taken.goes_on:
+                self.followed.add(tag)
             if tag == self.alone:
                 self.alone = None
             if taken.delivered_at is None:
@@ -162,30 +167,37 @@ class InFlight:
         # What goes back goes newest first, each in front of the last: a call under way may have brought newer ones since.
         back = sorted((operation for operation in said if operation[0] == "G"), key=lambda one: int(one[1]), reverse=True)
         self.unanswered = [operation for operation in said if operation[0] != "G"] + back if len(back) > 1 else said
+        self.left, self.leaving = self.leaving, {}
         return self.unanswered
 
     def answered(self, now: float = 0.0) -> None:
         """The call with the last batch was answered: it was carried out once."""
         if self.unanswered:
-            for operation in self.unanswered:
-                if operation[0] in TAKES_OUT:
-                    taken = self.leaving.pop(int(operation[1]), None)
-                    if operation[0] == "F" and operation[3] and taken is not None and not taken.goes_on:
-                        self.recent.append((now, operation))
-            self.unanswered = []
+            self.recent.append((now, self.unanswered))
+            self.unanswered, self.left = [], {}
         while self.recent and self.recent[0][0] < now - RECENT_SECONDS:
-            self.recent.popleft()
+            _, old = self.recent.popleft()
+            if self.followed:
+                self.followed.difference_update(int(operation[1]) for operation in old if operation[0] in TAKES_OUT)
 
     def unknown_to(self, inflight: dict[int, bytes]) -> list[tuple[int, bytes]]:
         """What is in this worker's hands, or just leaving them, and not in the in-flight set: (tag, stored message)."""
-        mine = {**self.leaving, **self.messages}
+        mine = {**self.left, **self.leaving, **self.messages}
         return [
             (tag, stored(taken.step, taken.queue, taken.message)) for tag, taken in sorted(mine.items()) if tag not in inflight
         ]
 
     def say_again(self) -> None:
-        """Redis has lost its last moments: the finals that were told in them are told again."""
-        again: list[Operation] = [("X", *operation[1:]) for _, operation in self.recent]
+        """Redis has lost its last moments: the finals that were told in them are told again.
+
+        Not of what something follows: it may have been lost with them, so that the body must run again.
+        """
+        again: list[Operation] = [
+            ("X", *operation[1:])
+            for _, batch in self.recent
+            for operation in batch
+            if operation[0] == "F" and operation[3] and int(operation[1]) not in self.followed
+        ]
         self.recent.clear()
         self.outbox = again + self.outbox
 
@@ -198,6 +210,7 @@ class InFlight:
         pending = [op for op in self.unanswered if op[0] not in TAKES_OUT or int(op[1]) in inflight]
         self.outbox = pending + self.outbox
         self.unanswered = []
+        self.leaving, self.left = {**self.left, **self.leaving}, {}
         leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT or op[0] == "X"}
         adopted = []
         for tag in sorted(inflight):
