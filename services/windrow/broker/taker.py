@@ -339,15 +339,16 @@ class Taker:
     def _settle_down(self, what: int, taken: int, allowed: int) -> None:
         """After a look: what this worker is now, and whether it must look again by itself: it took all that it was allowed.
 
-        At once if that was all it asked for; for what is left to idle workers, when a slot of its own is free.
+        At once if that was all it asked for; for what is left to idle workers, and when it was full, when a slot is free:
+        nobody will tell it of what waits.
         """
         empty = what in (LISTENER, IDLE)
         self._is = LISTENER if what == LISTENER_OF_MORE else what
-        if not empty and 0 < allowed <= taken:
-            if allowed >= self._asked:
-                self._look = True
-            else:
-                self._look_when_free = True
+        filled = 0 < allowed <= taken
+        if not empty and filled and allowed >= self._asked:
+            self._look = True
+        elif not empty and (filled or self.inflight.idle_slots == 0):
+            self._look_when_free = True
         deaf = self._wire is not None and not (self._wire.tracking if self._is == LISTENER else self._wire.pushes)
         if deaf and not self._polling and self._hub is not None:
             self._polling = True
