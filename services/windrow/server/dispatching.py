@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -107,6 +107,28 @@ class _Listening:
         self.rung.clear()
 
 
+async def _serve(
+    platform: Platform,
+    engine: AsyncEngine,
+    backoff: Backoff,
+    step: Callable[[asyncpg.Connection], Awaitable[int]],
+    chore: Callable[[asyncpg.Connection], Awaitable[None]],
+    every_s: float,
+) -> None:
+    """Take steps while there is something to do, and a chore every so often, until the lead is lost or the platform stops."""
+    listening = _Listening(engine)
+    async with listening as connection:
+        done = float("-inf")
+        while platform.leading.is_set() and not platform.stop.is_set():
+            if time.monotonic() - done >= every_s:
+                await chore(connection)
+                done = time.monotonic()
+            found = await step(connection)
+            backoff.reset()
+            if not found:
+                await listening.wait(platform)
+
+
 class Dispatcher:
     """Publishes the platform's own outbox."""
 
@@ -119,18 +141,7 @@ class Dispatcher:
 
     async def run(self, backoff: Backoff) -> None:
         """Until the lead is lost or the platform stops; raises what an absent database or Redis raises."""
-        platform = self._platform
-        listening = _Listening(platform.engine)
-        async with listening as connection:
-            looked = float("-inf")
-            while platform.leading.is_set() and not platform.stop.is_set():
-                if time.monotonic() - looked >= LOOK_S:
-                    await self._look_again(connection)
-                    looked = time.monotonic()
-                found = await self.step(connection)
-                backoff.reset()
-                if not found:
-                    await listening.wait(platform)
+        await _serve(self._platform, self._platform.engine, backoff, self.step, self._look_again, LOOK_S)
 
     async def step(self, connection: asyncpg.Connection) -> int:
         """Publish one batch; says how many rows it had."""
@@ -194,18 +205,10 @@ class Forwarder:
 
     async def run(self, backoff: Backoff) -> None:
         """Until the lead is lost or the platform stops; raises what an absent database raises."""
-        platform = self._platform
-        listening = _Listening(self._engine)
-        async with listening as connection:
-            forget = float("-inf")
-            while platform.leading.is_set() and not platform.stop.is_set():
-                if time.monotonic() - forget >= _KEYS_EVERY_S:
-                    await outbox.forget_keys(connection, datetime.now(UTC).date(), retention.DAYS)
-                    forget = time.monotonic()
-                found = await self.step(connection)
-                backoff.reset()
-                if not found:
-                    await listening.wait(platform)
+        await _serve(self._platform, self._engine, backoff, self.step, self._forget_keys, _KEYS_EVERY_S)
+
+    async def _forget_keys(self, connection: asyncpg.Connection) -> None:
+        await outbox.forget_keys(connection, datetime.now(UTC).date(), retention.DAYS)
 
     async def step(self, connection: asyncpg.Connection) -> int:
         """Move one batch: into the platform's outbox, and only then out of this one; says how many rows it had."""

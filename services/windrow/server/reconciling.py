@@ -8,12 +8,10 @@ an execution that is still unfinished, was in neither pass, and of which nothing
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import Any, Final, cast
 
 import asyncpg
@@ -22,9 +20,10 @@ import structlog
 from redis.asyncio import Redis
 
 from windrow.broker import presence
+from windrow.broker.scripts import load
 from windrow.records import clean, unfinished
 from windrow.records.recorder import order
-from windrow.server import absence
+from windrow.server import absence, chords
 from windrow.server.absence import Broker
 from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Backoff, Platform, first, pause
 from windrow.server.rebuilding import Rebuilder, Rebuilt
@@ -39,8 +38,7 @@ SUSPECTS_EVERY_S: Final = 300.0
 CATCH_UP_S: Final = 120.0
 """How long the records may take to catch up before a comparison is given up and begun again."""
 
-# A script that has begun to write goes on writing though Redis is full.
-_MARK: Final = "redis.call('DEL', KEYS[1] .. ':none') return redis.call('SET', KEYS[1], ARGV[1])"
+_INSIST: Final = load("insist")
 
 
 class Behind(Exception):
@@ -170,7 +168,7 @@ class Reconciler:
     async def _settle(self, connection: asyncpg.Connection, found: Broker) -> tuple[str | None, str]:
         """Mark this Redis as compared. Should it lose the mark, it may have lost more."""
         marker = found.marker or secrets.token_hex(8)
-        await self._redis.eval(_MARK, 1, self._keys.marker, marker)
+        await self._redis.eval(_INSIST.text, 1, self._keys.marker, "SET", marker)
         await unfinished.remember_broker(connection, self._stream, found.run, marker)
         return found.run, marker
 
@@ -191,11 +189,9 @@ class Reconciler:
                 return
 
     async def _rebuild_chords(self) -> None:
-        name = "windrow.server.chords"
-        if importlib.util.find_spec(name) is not None:
-            count = await import_module(name).rebuild(self._platform)
-            if count:
-                _log.info("chords were rebuilt", chords=count)
+        count = await chords.rebuild(self._platform)
+        if count:
+            _log.info("chords were rebuilt", chords=count)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:

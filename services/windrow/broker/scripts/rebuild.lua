@@ -4,7 +4,7 @@
 --       6 head of the stored form, 7 task id, 8 delivery tag
 -- Answers 1 when it is done, 0 when the message is in flight or has ended after all, -1 when another server leads or the workers
 -- still put back what they hold.
-redis.call('DEL', KEYS[1] .. ':none') -- a script that has begun to write goes on writing though Redis is full
+redis.call('PERSIST', KEYS[4]) -- changes nothing; after a write of the same script a full Redis refuses no other
 if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 1 then return -1 end
 if redis.call('HGET', KEYS[8], ARGV[7]) == ARGV[8] then return 0 end
 if redis.call('SISMEMBER', KEYS[9], ARGV[8]) + redis.call('SISMEMBER', KEYS[10], ARGV[8]) > 0 then return 0 end
