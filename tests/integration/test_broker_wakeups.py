@@ -271,3 +271,19 @@ def test_a_busy_worker_is_not_among_the_idle_ones(hub: Hub, client: Client, make
     client.lpush("q", "m")
     hub.run(lambda: idle.held, 4, "it is taken")
     hub.run(lambda: client.smembers(KEYS.idle("q")) == set(), 1, "nobody is idle")
+
+
+def test_a_full_worker_that_gave_up_listening_takes_again_as_soon_as_a_slot_is_free(
+    hub: Hub, client: Client, make: Callable[[int], redis.Connection]
+) -> None:
+    """It heard of a message that it had no slot for, and nobody was idle: it takes it with its next end, not a second later."""
+    (only,) = crew(hub, client, make, 1, at_once=False)
+    client.lpush("q", b"m1")
+    hub.run(lambda: only.held, what="its slot is taken")
+    hub.turn(0.05)
+    client.lpush("q", b"m2")
+    hub.run(lambda: not client.exists(KEYS.listener("q")), what="it has heard of the second, and listens no more")
+    only.finish()
+    freed = time.monotonic()
+    hub.run(lambda: only.held, 2, "the second runs")
+    assert time.monotonic() - freed < 0.3

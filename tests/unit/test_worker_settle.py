@@ -156,7 +156,9 @@ def test_a_place_that_is_being_written_is_nobodys(monkeypatch: pytest.MonkeyPatc
         """Writes the tag, and looks before and after as the guard would."""
 
         def pack_into(self, memory: object, at: int, tag: int) -> None:
-            assert board.overdue(50.0) == []
+            if tag:
+                assert board.running() == {}
+                assert board.overdue(1e9) == []
             pack.pack_into(memory, at, tag)
             assert board.overdue(50.0) == []
 
