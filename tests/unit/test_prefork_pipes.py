@@ -91,7 +91,7 @@ class Watching(Limits):
 
     def __init__(self, hub: Any) -> None:
         self._hub, self.reached = hub, []
-        self._pool = [SimpleNamespace(jobs=deque(), expected=0.0, pid=0)]
+        self._pool = [SimpleNamespace(jobs=deque(), expected=0.0, pid=None)]
         self._timeout_handler = SimpleNamespace(
             on_soft_timeout=lambda job: self.reached.append(("soft", job._job)),
             on_hard_timeout=lambda job: self.reached.append(("hard", job._job)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from windrow.worker.pools.prefork import Pool, RunTimes
 
 
 def child() -> Any:
-    return SimpleNamespace(jobs=deque(), expected=0.0, since=0.0, inq=JobSocket(), pid=0)
+    return SimpleNamespace(jobs=deque(), expected=0.0, since=0.0, inq=JobSocket(), pid=None)
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def pool() -> Any:
     made.runs, made.stuck = RunTimes(), []
     made.on_stuck = lambda: made.stuck.extend(made.recall())
     made._hub, made._looks_for_stale = None, False
+    made.stopped = lambda process: nullcontext() if process.pid is None else Pool.stopped(made, process)
     made._fileno_to_inq = {1: child(), 2: child()}
     made.runs.ran("short", 0.001)
     made.runs.ran("middle", 0.015)
@@ -132,3 +134,25 @@ def test_a_blow_meets_only_the_job_it_is_meant_for(pool: Any, ended: bool) -> No
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_a_child_that_the_kernel_has_not_ended_yet_is_looked_at_again_soon() -> None:
+    """Its files are closed a moment before it has ended; Celery alone would look again in five seconds."""
+    looks: list[float] = []
+
+    class Hub:
+        def call_later(self, delay: float, call: Any) -> None:
+            looks.append(delay)
+
+    made = Pool.__new__(Pool)
+    child = object()
+    made._pool = [child]
+    made._untrack_child_process = lambda *_: None
+    made.maintain_pool = lambda: None
+    made._event_process_exit(Hub(), child)
+    assert looks
+    assert max(looks) < 1
+    looks.clear()
+    made._pool = []  # it was found to have ended at once
+    made._event_process_exit(Hub(), child)
+    assert looks == []
