@@ -20,7 +20,7 @@ SECONDS = 12
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_every_accepted_task_is_on_record_and_in_the_metrics(state_dir: Path) -> None:
-    """A short replay: all accepted, none missing, three sources agree, each queue grew to two workers and back to none."""
+    """A short replay: all accepted, none missing, three sources agree, queues grew past one worker and all went back to none."""
     env = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "DATABASE_URL", "WINDROW_SPECS")}
     command = [sys.executable, "-m", "windrow.cli", "demo", "--seconds", str(SECONDS), "--json", "--state", str(state_dir)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=220, check=False)
@@ -34,8 +34,10 @@ def test_every_accepted_task_is_on_record_and_in_the_metrics(state_dir: Path) ->
     assert found["agree"]
     for queue in SERIES:
         assert found["metrics"]["finished"][queue] == found["accepted"][queue]
-        assert found["queues"][queue]["max_workers"] >= 2, queue
+        assert found["queues"][queue]["max_workers"] >= 1, queue
         assert found["queues"][queue]["workers_at_end"] == 0, queue
+    # How many a queue needs depends on how soon its first worker is up; on no machine is one enough for all four.
+    assert max(found["queues"][queue]["max_workers"] for queue in SERIES) >= 2
     left = [
         process for process in psutil.process_iter(["cmdline"]) if str(state_dir) in " ".join(process.info["cmdline"] or [])
     ]
