@@ -20,7 +20,7 @@ SECONDS = 12
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_every_accepted_task_is_on_record_and_in_the_metrics(state_dir: Path) -> None:
-    """A short replay: all accepted, none missing, three sources agree, queues grew past one worker and all went back to none."""
+    """A short replay: all accepted, none missing, three sources agree, queues grew past one worker and went back to none."""
     env = {key: value for key, value in os.environ.items() if key not in ("REDIS_URL", "DATABASE_URL", "WINDROW_SPECS")}
     command = [sys.executable, "-m", "windrow.cli", "demo", "--seconds", str(SECONDS), "--json", "--state", str(state_dir)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=220, check=False)

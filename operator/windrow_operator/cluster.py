@@ -1,0 +1,29 @@
+"""What the operator says to the API server. `Cluster` is the contract; `api.Api` keeps it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from windrow_operator.state import Key
+
+
+class Cluster(Protocol):
+    """Writes, each refused (`LeaseLost`) once this process may have lost its lease.
+
+    429 and 5xx are retried for a bounded time, 409 is read anew; what remains raises `ApiError`, whose text is one sentence.
+    """
+
+    async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Server-side apply with the operator's field manager, taking over what others hold; answers the object."""
+
+    async def set_replicas(self, key: Key, replicas: int) -> dict[str, Any]:
+        """Set spec.replicas of a Deployment, nothing else; answers the Deployment."""
+
+    async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
+        """Set annotations of a pod, or remove those that are None. A pod that is gone is no error."""
+
+    async def apply_status(self, key: Key, status: dict[str, Any]) -> None:
+        """Server-side apply of a QueueWorker's status subresource. A QueueWorker that is gone is no error."""
+
+    async def tell(self, entry: dict[str, Any], kind: str, reason: str, sentence: str) -> None:
+        """An event about a QueueWorker (its raw object): `kind` is `Normal` or `Warning`."""
