@@ -31,7 +31,11 @@ _PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubect
 
 
 class Missing(Exception):
-    """A program is not there; the sentence says which, and what to do."""
+    """A program is not there, and can't be made here; the sentence says which, and what to do."""
+
+
+class BuildFailed(Exception):
+    """A program could not be built, though all that it takes is here."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ def find() -> Parts:
         made["kwok"] = (str(kwok),)
     lacking = [name for name in (*_PLANE, "kwok") if name not in made]
     if lacking:
-        raise Missing(f"{', '.join(lacking)} must be there, and {_are(lacking)} not: `make test-cluster` builds {_them(lacking)}")
+        raise Missing(
+            f"{', '.join(lacking)} must be there, and {_are(lacking)} not: `make test-cluster` builds {_them(lacking)}"
+        )
     made.setdefault("etcd", _etcd())
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -105,7 +111,7 @@ def find() -> Parts:
 
 
 def build() -> Parts:
-    """Build what is missing, which takes some minutes the first time, and find the programs. Raises Missing."""
+    """Build what is missing, which takes some minutes the first time, and find the programs. Raises Missing and BuildFailed."""
     assets = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nowhere")
     for source in SOURCES:
         if source.name == "plane" and all((assets / name).exists() for name in _PLANE):
@@ -142,7 +148,11 @@ def _build(source: Source) -> None:
         if program.exists():
             return
         go = _go()
-        print(f"building {source.name} {source.version} into {program.parent}: minutes the first time", file=sys.stderr, flush=True)
+        print(
+            f"building {source.name} {source.version} into {program.parent}: minutes the first time",
+            file=sys.stderr,
+            flush=True,
+        )
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(dir=program.parent) as folder:
             half = Path(folder) / source.name
@@ -153,7 +163,7 @@ def _build(source: Source) -> None:
             )  # fmt: skip
             if built.returncode != 0:
                 last = [line for line in built.stderr.splitlines() if line.strip()][-8:]
-                raise Missing(f"{source.name} could not be built: " + " / ".join(last))
+                raise BuildFailed(f"{source.name} could not be built: " + " / ".join(last))
             half.replace(program)
         print(f"built {source.name} in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
@@ -179,11 +189,14 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    """Build what is missing; answers 1 when it can't be had."""
+    """Build what is missing; answers 1 when that fails. Where it can't be had, the tests say so and are skipped."""
     try:
         parts = build()
     except Missing as reason:
-        print(f"tests/cluster can't run: {reason}", file=sys.stderr)
+        print(f"nothing will be tested on a real API server: {reason}", file=sys.stderr)
+        return 0
+    except BuildFailed as reason:
+        print(reason, file=sys.stderr)
         return 1
     for name, command in vars(parts).items():
         print(f"{name}: {' '.join(command)}")
