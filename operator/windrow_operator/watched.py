@@ -25,7 +25,7 @@ class Entry:
     """None when it can't be read; `fault` then says why in one sentence."""
     fault: str | None = None
     apply_fault: str | None = None
-    """Why the API server refused an owned object, or whose object is in its place, in one sentence; None when all is applied."""
+    """Why an owned object was refused, or whose object stands in its place, in one sentence; None when all is applied."""
     deployment: DeploymentState | None = None
     deployment_raw: dict[str, Any] | None = None
     pods: dict[str, PodState] = field(default_factory=dict)
