@@ -44,7 +44,10 @@ AppPath = Annotated[
     ),
 ]
 LocalName = Annotated[str, Field(min_length=1, max_length=253)]
-KubernetesObject = dict[str, Any]
+KubernetesObject = Annotated[dict[str, Any], Field(max_length=100)]
+"""Part of a PodSpec, handed on as it stands: the API server judges what is in it."""
+Label = Annotated[str, Field(max_length=63)]
+Annotation = Annotated[str, Field(max_length=262_144)]
 
 _RESERVED_QUEUES = ("windrow:", "_kombu.", "unacked")
 """Beginnings of Redis keys that are not queues."""
@@ -170,8 +173,8 @@ class Template(_Part):
     image: str | None = Field(default=None, min_length=1, max_length=1024, description="The workers' image.")
     image_pull_secrets: list[SecretRef] = Field(default=[], max_length=50, description="Secrets to pull the image with.")
     service_account_name: LocalName | None = Field(default=None, description="The account the workers run under.")
-    labels: dict[str, str] = Field(default={}, max_length=100, description="Labels to add to the pods.")
-    annotations: dict[str, str] = Field(default={}, max_length=100, description="Annotations to add to the pods.")
+    labels: dict[str, Label] = Field(default={}, max_length=100, description="Labels to add to the pods.")
+    annotations: dict[str, Annotation] = Field(default={}, max_length=100, description="Annotations to add to the pods.")
     resources: KubernetesObject = Field(default={}, description="Requests and limits of the worker's container.")
     env: list[KubernetesObject] = Field(default=[], max_length=500, description="Environment of the worker's container.")
     env_from: list[KubernetesObject] = Field(
@@ -191,7 +194,7 @@ class Template(_Part):
     )
     affinity: KubernetesObject = Field(default={}, description="The pods' affinity.")
     tolerations: list[KubernetesObject] = Field(default=[], max_length=100, description="Taints the pods tolerate.")
-    node_selector: dict[str, str] = Field(default={}, max_length=100, description="Labels a node must have.")
+    node_selector: dict[str, Label] = Field(default={}, max_length=100, description="Labels a node must have.")
 
 
 class Spec(_Part):
