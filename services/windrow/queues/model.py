@@ -49,8 +49,10 @@ KubernetesObject = Annotated[dict[str, Any], Field(max_length=100)]
 Label = Annotated[str, Field(max_length=63)]
 Annotation = Annotated[str, Field(max_length=262_144)]
 
-_RESERVED_QUEUES = ("windrow:", "_kombu.", "unacked")
+RESERVED_QUEUES = ("windrow:", "_kombu.", "unacked")
 """Beginnings of Redis keys that are not queues."""
+QUEUE_MUST = f"must not begin with {', '.join(RESERVED_QUEUES)}: such Redis keys are no queues"
+POOL_MUST = "must be prefork, asyncio or threads (a green-thread pool can neither end a task nor keep its lease)"
 _SERVER_FILLED = frozenset(
     [
         "uid",
@@ -251,21 +253,13 @@ class Spec(_Part):
         if isinstance(data, dict):
             pool = data.get("pool")
             if pool in ("gevent", "eventlet"):
-                refuse(
-                    "must be prefork, asyncio or threads (a green-thread pool can neither end a task nor keep its lease)",
-                    key="pool",
-                    given=pool,
-                )
+                refuse(POOL_MUST, key="pool", given=pool)
         return data
 
     @model_validator(mode="after")
     def _queue_is_no_other_key(self) -> Spec:
-        if self.queue.startswith(_RESERVED_QUEUES):
-            refuse(
-                f"must not begin with {', '.join(_RESERVED_QUEUES)}: such Redis keys are no queues",
-                key="queue",
-                given=self.queue,
-            )
+        if self.queue.startswith(RESERVED_QUEUES):
+            refuse(QUEUE_MUST, key="queue", given=self.queue)
         return self
 
 
