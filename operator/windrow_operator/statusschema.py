@@ -47,7 +47,6 @@ def status_schema() -> dict[str, Any]:
                 "enum": list(MODES),
                 "description": "Who decides how many workers there are: the autoscaler, a person, or a pause.",
             },
-            "figuresTime": _time("When the figures were read."),
             "lastDecision": {
                 "type": "object",
                 "description": "The autoscaler's last decision that differed from the one before.",
