@@ -74,9 +74,14 @@ def crd(api: Api) -> None:
 
 
 @pytest.fixture
-def account(plane: Plane, api: Api, namespace: str, crd: None, tmp_path: Path) -> Path:
-    """A kubeconfig with the operator's ServiceAccount, its roles and a token of its own: what it may not do is refused."""
-    return setting.operator_account(plane, api, namespace, tmp_path / "operator.kubeconfig")
+def account(plane: Plane, namespace: str, crd: None, tmp_path: Path) -> Path:
+    """A kubeconfig with the operator's ServiceAccount, its roles for the test's namespace and a token of its own.
+
+    What it may not do is refused. `setting.operator_account` makes one with other rights.
+    """
+    secret_names = (setting.SECRET, setting.OTHER_SECRET)
+    path = tmp_path / "operator.kubeconfig"
+    return setting.operator_account(plane, namespace, path, watched=(namespace,), secret_names=secret_names)
 
 
 @pytest.fixture

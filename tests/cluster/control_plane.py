@@ -93,8 +93,9 @@ def running(parts: Parts, folder: Path) -> Iterator[Plane]:
         _write(folder / "audit.yaml", AUDIT)
         certificates = folder / "certificates"
         start(
-            "kube-apiserver", *parts.kube_apiserver, f"--etcd-servers={etcd}", f"--secure-port={port}", "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1", f"--cert-dir={certificates}", "--service-cluster-ip-range=10.96.0.0/16",
+            "kube-apiserver", *parts.kube_apiserver, f"--etcd-servers={etcd}", f"--secure-port={port}",
+            "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--cert-dir={certificates}",
+            "--service-cluster-ip-range=10.96.0.0/16",
             "--authorization-mode=RBAC", f"--token-auth-file={folder / 'tokens.csv'}", "--allow-privileged=true",
             f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
             "--service-account-issuer=https://kubernetes.default.svc", "--endpoint-reconciler-type=none",
@@ -106,9 +107,9 @@ def running(parts: Parts, folder: Path) -> Iterator[Plane]:
         kubeconfig = write_kubeconfig(folder / "admin.kubeconfig", server, authority, token)
         wait_until(lambda: start.alive() and _ready(server, authority, token), 60, "the API server is ready", pause=0.1)
         start(
-            "kube-controller-manager", *parts.kube_controller_manager, f"--kubeconfig={kubeconfig}", "--leader-elect=false",
-            f"--controllers={','.join(CONTROLLERS)}", f"--service-account-private-key-file={key}", f"--root-ca-file={authority}",
-            "--secure-port=0", "--concurrent-gc-syncs=5",
+            "kube-controller-manager", *parts.kube_controller_manager, f"--kubeconfig={kubeconfig}",
+            "--leader-elect=false", f"--controllers={','.join(CONTROLLERS)}", f"--service-account-private-key-file={key}",
+            f"--root-ca-file={authority}", "--secure-port=0", "--concurrent-gc-syncs=5",
         )  # fmt: skip
         start(
             "kube-scheduler", *parts.kube_scheduler, f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0",

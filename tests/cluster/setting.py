@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
+import json
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ from typing import Any
 from tests.cluster.api import APPS, CORE, QUEUEWORKERS, Api, Object, Refused
 from tests.cluster.control_plane import Plane, run_kubectl, write_kubeconfig
 from tests.waiting import wait_until
+from windrow_operator.crd import crd
+from windrow_operator.rbac import manifests
 
 ACCOUNT = "windrow-operator"
 SECRET = "windrow"
 """The platform's Secret: where the workers' REDIS_URL comes from."""
+OTHER_SECRET = "elsewhere"
+"""One that a spec may name and the operator may read."""
 IMAGE = "windrow:test"
 _numbers = itertools.count(1)
 _run = secrets.token_hex(3)
@@ -42,7 +47,7 @@ def drop_namespace(api: Api, name: str) -> None:
 
 def install_crd(api: Api) -> None:
     """Install the operator's CRD, or bring it up to date."""
-    manifest = importlib.import_module("windrow_operator.crd").crd()
+    manifest = crd()
     name = manifest["metadata"]["name"]
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
     api.patch(path, manifest, "apply", fieldManager="tests", force="true")
@@ -63,19 +68,18 @@ def _served(api: Api) -> bool:
     return True
 
 
-def operator_account(plane: Plane, api: Api, namespace: str, kubeconfig: Path, *, watched: tuple[str, ...] = ()) -> Path:
-    """The operator's account in `namespace` with its roles for it (and `watched`), and a kubeconfig with a token of its own."""
-    rbac = importlib.import_module("windrow_operator.rbac")
-    for manifest in rbac.manifests(namespace=namespace, watched=watched or (namespace,), secrets=(SECRET,)):
-        run_kubectl(plane, "apply", "--server-side", "--force-conflicts", "-f", "-", given=_json(manifest))
+def operator_account(
+    plane: Plane, namespace: str, kubeconfig: Path, *, watched: Sequence[str] | None, secret_names: Sequence[str] = ()
+) -> Path:
+    """The operator's account in `namespace` with its roles, and a kubeconfig with a token of its own.
+
+    `watched` is None for all namespaces; `secret_names` are those that specs in `namespace` may name.
+    """
+    made = manifests(namespace, watched, secret_names={namespace: secret_names})
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    run_kubectl(plane, "apply", "--server-side", "--force-conflicts", "-f", "-", given=text)
     token = run_kubectl(plane, "create", "token", ACCOUNT, "-n", namespace, "--duration=8h").strip()
     return write_kubeconfig(kubeconfig, plane.server, plane.authority, token, namespace)
-
-
-def _json(manifest: Object) -> str:
-    import json
-
-    return json.dumps(manifest)
 
 
 def platform_secret(api: Api, namespace: str, redis_url: str, name: str = SECRET) -> None:

@@ -1,4 +1,4 @@
-"""What the agent hears of pods and says about them. Each runs in threads of its own; what is heard is taken by the event loop."""
+"""What the agent hears of pods and says about them, in threads of its own; the event loop takes what is heard."""
 
 from __future__ import annotations
 

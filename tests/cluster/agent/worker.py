@@ -107,7 +107,8 @@ class PlayedWorker:
         began = time.time()
         self.busy += 1
         note = {
-            "id": execution, "attempt": events.new_id(), "queue": taken.queue, "task": headers["task"], "t": began, "early": False,
+            "id": execution, "attempt": events.new_id(), "queue": taken.queue, "task": headers["task"], "t": began,
+            "early": False,
         }  # fmt: skip
         self.taker.say("S", taken.tag, events.encode(note))
         self._hub.call_later(seconds, self._end, taken, note)
@@ -120,8 +121,8 @@ class PlayedWorker:
         self.run = run if self.run is None else self.run + (run - self.run) * 0.1
         event = {
             "k": events.ENDED, "id": note["id"], "t": now, "attempt": note["attempt"], "outcome": "success", "state": "success",
-            "queue": note["queue"], "task": note["task"], "worker": self.id, "pid": 1, "retries": 0, "nesting": 0, "recoveries": 0,
-            "started": note["t"], "run": run,
+            "queue": note["queue"], "task": note["task"], "worker": self.id, "pid": 1, "retries": 0, "nesting": 0,
+            "recoveries": 0, "started": note["t"], "run": run,
         }  # fmt: skip
         self.taker.say("F", taken.tag, events.encode(event), note["id"], *taken.ending)
 
