@@ -121,6 +121,13 @@ class Api:
         finally:
             connection.close()
 
+    def close(self) -> None:
+        """Close this thread's connection; the next call makes another."""
+        kept: http.client.HTTPSConnection | None = getattr(self._here, "connection", None)
+        if kept is not None:
+            kept.close()
+            self._here.connection = None
+
     def _call(self, verb: str, path: str, body: object = None, kind: str = "application/json") -> Object:
         found: Object = json.loads(self._bytes(verb, path, body, kind))
         return found

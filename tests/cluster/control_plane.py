@@ -132,6 +132,7 @@ def running(parts: Parts, folder: Path) -> Iterator[Plane]:
         run_kubectl(plane, "apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes}))
         run_kubectl(plane, "wait", "--for=condition=Ready", "node", "--all", "--timeout=30s")
         start.alive()
+        stack.callback(plane.api.close)
         yield plane
 
 

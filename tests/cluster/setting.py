@@ -53,7 +53,7 @@ def install_crd(api: Api) -> None:
     api.patch(path, manifest, "apply", fieldManager="tests", force="true")
 
     def established() -> bool:
-        conditions = api.get(path).get("status", {}).get("conditions", [])
+        conditions = api.get(path).get("status", {}).get("conditions") or []
         return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
     wait_until(established, 20, "the CRD is established")
