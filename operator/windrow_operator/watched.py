@@ -24,6 +24,8 @@ class Entry:
     spec: QueueWorker | None = None
     """None when it can't be read; `fault` then says why in one sentence."""
     fault: str | None = None
+    apply_fault: str | None = None
+    """Why an owned object was refused, or whose object stands in its place, in one sentence; None when all is applied."""
     deployment: DeploymentState | None = None
     deployment_raw: dict[str, Any] | None = None
     pods: dict[str, PodState] = field(default_factory=dict)

@@ -178,6 +178,9 @@ class Template(_Part):
         default=[], max_length=100, description="ConfigMaps and Secrets that the worker's environment is filled from."
     )
     volumes: list[KubernetesObject] = Field(default=[], max_length=100, description="Volumes to add to the pods.")
+    volume_mounts: list[KubernetesObject] = Field(
+        default=[], max_length=100, description="Where those volumes stand in the worker's container."
+    )
     init_containers: list[KubernetesObject] = Field(
         default=[], max_length=50, description="Containers that run before the worker."
     )
