@@ -27,6 +27,8 @@ class Settings:
     """`WINDROW_STATE`: the folder of a platform on one machine."""
     specs: Path | None = None
     """`WINDROW_SPECS`: the `windrow.yaml` that a worker or a platform reads."""
+    spec: str | None = None
+    """`WINDROW_SPEC`: the one QueueWorker, as JSON, that `windrow worker` serves when it is given no name: what a pod gets."""
     host: str = "127.0.0.1"
     """`WINDROW_HOST`: the address that metrics and the API listen on."""
     port: int = 0
@@ -55,6 +57,7 @@ class Settings:
             key_prefix=env.get("WINDROW_KEY_PREFIX", ""),
             state_dir=Path(env.get("WINDROW_STATE", ".windrow")),
             specs=Path(specs) if specs else None,
+            spec=env.get("WINDROW_SPEC") or None,
             host=env.get("WINDROW_HOST", "127.0.0.1"),
             port=_port(env, "WINDROW_PORT"),
             advertise=_address(env, "WINDROW_ADVERTISE"),

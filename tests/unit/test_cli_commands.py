@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,10 +15,15 @@ from windrow.cli.group import _COMMANDS, cli, run
 SPEC = "apiVersion: windrow.dev/v1alpha1\nkind: QueueWorker\nmetadata: {name: one}\nspec: {concurrency: 0}\n"
 
 
+def _json(**spec: object) -> str:
+    """A QueueWorker as a pod is given it."""
+    return json.dumps({"apiVersion": "windrow.dev/v1alpha1", "kind": "QueueWorker", "metadata": {"name": "one"}, "spec": spec})
+
+
 @pytest.fixture(autouse=True)
 def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("REDIS_URL", "DATABASE_URL", "WINDROW_STATE", "WINDROW_SPECS", "WINDROW_PORT"):
+    for name in ("REDIS_URL", "DATABASE_URL", "WINDROW_STATE", "WINDROW_SPECS", "WINDROW_SPEC", "WINDROW_PORT"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -98,3 +104,33 @@ def test_a_wrong_file_starts_nothing(capsys: pytest.CaptureFixture[str], tmp_pat
     assert run(["up"]) == 2
     assert capsys.readouterr().err.startswith("windrow.yaml:4: ")
     assert not os.path.exists(".windrow")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"apiVersion"', "WINDROW_SPEC: must be YAML ("),
+        ("[]", "WINDROW_SPEC: each document must be a mapping, not a list"),
+        (_json(concurrency=0), "WINDROW_SPEC: spec.concurrency must be at least 1, not 0"),
+        (_json(pool="gevent"), "WINDROW_SPEC: spec.pool must be prefork, asyncio or threads ("),
+        (_json(aqp=1), "WINDROW_SPEC: spec must hold only keys it knows, not 'aqp' (did you mean app?)"),
+        (_json(app="no_such_module:app"), "WINDROW_SPEC: spec.app must be a Celery app that can be imported, not"),
+        (f"{_json()}\n---\n{_json(queue='other').replace('one', 'two')}", "WINDROW_SPEC: must hold one QueueWorker, not 2"),
+    ],
+)
+def test_a_wrong_windrow_spec_is_one_sentence(
+    text: str, sentence: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pod is given is checked as a file is, with the same sentences."""
+    monkeypatch.setenv("WINDROW_SPEC", text)
+    assert run(["worker"]) == 2
+    told = capfd.readouterr().err
+    assert told.startswith(sentence)
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_a_name_wins_over_windrow_spec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who says which queue to serve is not given another."""
+    monkeypatch.setenv("WINDROW_SPEC", _json())
+    assert run(["worker", "nobody"]) == 2
+    assert "not 'nobody'" in capsys.readouterr().err

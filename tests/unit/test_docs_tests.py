@@ -40,3 +40,11 @@ def test_every_parity_test_has_its_line_on_the_page() -> None:
         for function in re.findall(r"^def (test_\w+)", sources[name], re.MULTILINE):
             told = f"`{function}`" in page or any(function.startswith(part) for part in re.findall(r"`(test_\w+)…`", page))
             assert told, f"docs/celery.md must name {function}"
+
+
+def test_every_setting_is_on_its_page() -> None:
+    """An environment variable that is read is told, and one that is told is read."""
+    code = (ROOT / "services" / "windrow" / "settings.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    read = {*re.findall(r'^    """`([A-Z_]+)`:', code, re.MULTILINE), "WINDROW_LOG_LEVEL"}
+    assert read == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))

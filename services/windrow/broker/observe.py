@@ -18,7 +18,10 @@ _HEADER_TIME = re.compile(rb'"windrow": ?\{[^{}]*"t": ?([0-9.]+)')
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker as it describes itself; `drain` is None, `asked` or `drained`; `run` is its mean run time in seconds."""
+    """A worker as it describes itself; `drain` is None, `asked` or `drained`; `run` is its mean run time in seconds.
+
+    `capped` names tasks whose own limits the queue's hard limit cuts, at most 20 of them.
+    """
 
     id: str
     queue: str
@@ -33,6 +36,7 @@ class WorkerInfo:
     done: int
     run: float | None
     drain: str | None
+    capped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def _workers(infos: dict[bytes, bytes], beats: dict[bytes, bytes], drains: dict[
                 done=beat.get("done", 0),
                 run=beat.get("run"),
                 drain=drain.decode() if drain else None,
+                capped=tuple(info.get("capped", ())),
             )
         )
     return made

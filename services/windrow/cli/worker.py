@@ -9,7 +9,7 @@ import click
 
 from windrow.cli.refusal import one_line, refusing
 from windrow.cli.target import find_target, state_option
-from windrow.queues import QueueWorker, SpecError, default_specs, from_flags, load_specs
+from windrow.queues import QueueWorker, Source, SpecError, default_specs, from_flags, load_specs, parse_specs
 from windrow.settings import Settings
 
 
@@ -34,14 +34,30 @@ def worker(
 ) -> int:
     """Serve one queue in the foreground: that of the QueueWorker NAME, or -Q of the app -A.
 
+    Without either: the QueueWorker that the environment variable WINDROW_SPEC holds as JSON.
+
     SIGTERM or Ctrl-C: running tasks finish, what was taken and not started goes back. A second one: stop at once and give all
     back.
     """
     target = find_target(state)
     with refusing(ValueError, SpecError):
         settings = replace(Settings.from_env(), redis_url=target.redis_url, key_prefix=target.key_prefix)
-        spec = _spec(name, file or settings.specs, app, queue, concurrency, pool)
+        if (name, file, app, queue, concurrency, pool) == (None,) * 6 and settings.spec is not None:
+            spec = _from_environment(settings.spec)
+        else:
+            spec = _spec(name, file or settings.specs, app, queue, concurrency, pool)
     return _run(spec, settings, gate)
+
+
+def _from_environment(text: str) -> QueueWorker:
+    """The one QueueWorker of WINDROW_SPEC, checked as one of a file is."""
+    try:
+        specs = parse_specs(text)
+    except SpecError as error:
+        raise SpecError(error.sentence, "WINDROW_SPEC") from error
+    if len(specs) > 1:
+        raise SpecError(f"must hold one QueueWorker, not {len(specs)}", "WINDROW_SPEC")
+    return specs[0].written_in(Source("WINDROW_SPEC", 0))
 
 
 def _spec(

@@ -136,7 +136,10 @@ def _serve(
     )
     own = [name for name in app.tasks if not name.startswith("celery.")]
     metrics.known(own)
-    _warn_capped(app, own, derived)
+    capped = _capped(app, own, derived)
+    if sentence := capped_sentence(derived, capped):
+        logger.warning(sentence)
+    session.capped(capped)
     worker.start()
     if session.recycling:
         return RECYCLED
@@ -155,12 +158,9 @@ def _stop(session: Session) -> None:
         wake()
 
 
-def _warn_capped(app: Any, names: list[str], derived: Derived) -> None:
-    capped = [
+def _capped(app: Any, names: list[str], derived: Derived) -> list[str]:
+    return [
         name
         for name in names
         if effective_limits(Limits(), Limits(app.tasks[name].soft_time_limit, app.tasks[name].time_limit), derived).capped
     ]
-    sentence = capped_sentence(derived, capped)
-    if sentence:
-        logger.warning(sentence)

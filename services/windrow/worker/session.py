@@ -50,6 +50,9 @@ MEMORY_SECONDS = 5.0
 REPLACE_SECONDS = (0.01, 0.1, 0.3, 0.6)
 """When the pool is asked to replace a child that was killed: the kernel takes a moment to end it."""
 
+MOST_CAPPED, LONGEST_NAME = 20, 256
+"""How many tasks a registration names, and how many characters of each."""
+
 
 def worker_id(queue: str) -> str:
     """A new worker id: `<queue>/<host>/<pid>/<8 random letters>`."""
@@ -90,18 +93,16 @@ class Session:
         self.taker: Taker | None = None
         self.pool: Any = None
         self.stop: Callable[[], None] = lambda: None
-        self.info = json.dumps(
-            {
-                "queue": derived.queue,
-                "name": name,
-                "host": socket.gethostname(),
-                "pid": guarded.pid if guarded else os.getpid(),
-                "slots": derived.concurrency,
-                "metrics": address,
-                "started": time.time(),
-                "version": __version__,
-            }
-        )
+        self._about: dict[str, object] = {
+            "queue": derived.queue,
+            "name": name,
+            "host": socket.gethostname(),
+            "pid": guarded.pid if guarded else os.getpid(),
+            "slots": derived.concurrency,
+            "metrics": address,
+            "started": time.time(),
+            "version": __version__,
+        }
         self.lease: LeaseKeeper | None = None
         if isinstance(kept, Keeping):
             self.lease = LeaseKeeper(kept.client, self.id, self._beat, self._declared_dead, kept.fence)
@@ -114,6 +115,16 @@ class Session:
         self._signals = 0
         self.recycling = False
         """Whether this process ends so that another takes its place."""
+
+    @property
+    def info(self) -> str:
+        """What others may know of this worker, as JSON."""
+        return json.dumps(self._about)
+
+    def capped(self, tasks: list[str]) -> None:
+        """Tell, in the registration, of tasks whose own limits the queue's hard limit cuts: the first `MOST_CAPPED`."""
+        if tasks:
+            self._about["capped"] = [name[:LONGEST_NAME] for name in sorted(tasks)[:MOST_CAPPED]]
 
     # --- beginning -------------------------------------------------------------------------------------------------------
 
