@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+from windrow.scaling import Decision
 from windrow_operator.names import DELETION_COST, DRAINED_COST, PROTECTION
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
@@ -118,6 +119,35 @@ class DeploymentState:
             paused=spec.get("paused", False),
             trouble=_stuck(_conditions(status)),
         )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the scaler last read of one queue and decided on it. Times are seconds since 1970."""
+
+    read_at: float | None = None
+    """When Redis last answered; None before it ever did, and then the counts say nothing."""
+    fault: str | None = None
+    """Why Redis, or the Secret that says where it is, can't be read now, in one sentence."""
+    ready: int = 0
+    delayed: int = 0
+    in_flight: int = 0
+    oldest_since: float | None = None
+    """When the oldest ready task was accepted."""
+    workers: int = 0
+    """Workers that live."""
+    busy: int = 0
+    capped: tuple[str, ...] = ()
+    """Tasks whose own limits go beyond the queue's hard limit, as the workers say."""
+    desired: int | None = None
+    """The Deployment's replicas that are aimed at."""
+    decision: Decision | None = None
+    paused: bool = False
+    """Whether the queue is paused, by the spec or by a person."""
+    pinned: bool = False
+    """Whether the number of workers is fixed, by the spec or by a person."""
+    held: str | None = None
+    """Why the decision is not followed now, in one sentence; None when it is."""
 
 
 def seconds(time: str) -> float:
