@@ -99,9 +99,7 @@ class Crew:
 
 def muster(deployment: DeploymentState | None, pods: Iterable[PodState], reading: QueueReading | None) -> Crew:
     """Join pods and workers; without a reading nobody knows the workers."""
-    counted = sorted(
-        (pod for pod in pods if not pod.terminating and pod.phase not in ("Succeeded", "Failed")), key=lambda pod: pod.name
-    )
+    counted = sorted((pod for pod in pods if not pod.terminating and not pod.ended), key=lambda pod: pod.name)
     # A container that was started anew has registered anew, and the entry before may still be there.
     newest = {info.host: info for info in sorted(reading.workers, key=lambda info: info.started)} if reading else {}
     members = [Member(pod, newest.get(pod.name)) for pod in counted]

@@ -110,7 +110,7 @@ def size(
     elif target > deployment.replicas:
         held = _no_more(crew, deployment, decision)
         replicas = deployment.replicas if held else target
-    elif deployment.replicas == 0 or (decision.replicas >= seen.serving and not on_their_way):
+    elif deployment.replicas == 0 or withdraw or (decision.replicas >= seen.serving and not on_their_way):
         replicas = deployment.replicas
     else:
         down = _Down(crew, deployment, seen, decision.replicas, now, short, stale)
@@ -164,6 +164,13 @@ def _no_more(crew: Crew, deployment: DeploymentState, decision: Decision) -> Hel
             f"{decision.replicas} workers are needed, and no more pods are asked for while pod {bad.pod.name} does not come up"
             f" ({trouble.reason}: {trouble.message})",
         )
+    if deployment.trouble is not None:
+        trouble = deployment.trouble
+        return Held(
+            Hold.TROUBLE,
+            f"{decision.replicas} workers are needed, and no more pods are asked for while those there should be are not made"
+            f" ({trouble.reason}: {trouble.message})",
+        )
     if crew.rolling:
         return Held(Hold.ROLLING, f"{decision.replicas} workers are needed, and no more pods are asked for during a rollout")
     return None
@@ -188,6 +195,8 @@ class _Down:
             return same, (), Held(Hold.UNREADABLE, "no worker is taken away while Redis can't be read")
         if self.stale:
             return same, (), Held(Hold.STALE, "no worker is taken away on figures no newer than the last")
+        if self.deployment.exists > len(crew.members):  # its status knows of pods that were not seen yet, or that are just gone
+            return same, (), None
         ask = choose_victims(self.seen, self.wanted)
         if self._nothing_left:
             # A ready pod whose worker is not known works, and has yet to say so: Redis may have lost what it knew.

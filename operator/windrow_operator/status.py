@@ -76,7 +76,9 @@ def _mode(entry: Entry, figures: Figures | None) -> str:
 
 def _figures(old: Status, figures: Figures | None) -> Status:
     """The counts of the last reading; those of an earlier one stay while there is none."""
-    kept: Status = {key: old[key] for key in ("ready", "delayed", "inFlight", "oldestSince", "workers", "desired") if key in old}
+    kept: Status = {
+        key: old[key] for key in ("ready", "delayed", "inFlight", "oldestSince", "workers", "desired") if key in old
+    }
     if figures is None:
         return kept
     if figures.read_at is not None:

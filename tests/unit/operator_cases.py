@@ -109,5 +109,7 @@ def sized(
     now: float = NOW,
 ) -> Sizing:
     """What is to be done; by default for somebody who has looked for long and saw no need."""
-    has = deployment(replicas) if isinstance(replicas, int) else replicas
+    pods = list(pods)
+    exists = sum(not one.terminating for one in pods)
+    has = deployment(replicas, exists=exists, updated=exists) if isinstance(replicas, int) else replicas
     return size(spec(body), has, pods, of, knowing() if memory is None else memory, now)

@@ -257,3 +257,17 @@ def test_the_window_begins_anew_after_a_restart() -> None:
     """Who has forgotten what was needed takes nobody away before it has looked for the whole window."""
     made = sized([pod(0), pod(1)], reading(info(0), info(1)), 2, Memory(history=History()))
     assert (made.ask, made.decision.reason) == ((), Reason.COOLING_DOWN)
+
+
+def test_pods_that_were_not_seen_yet_are_not_taken_away() -> None:
+    """Right after a start the Deployment is known before its pods: nothing goes while its status counts more of them."""
+    made = sized([], reading(), deployment(5))
+    assert (made.replicas, made.ask) == (5, ())
+
+
+def test_who_is_called_back_does_not_go_down_with_the_others() -> None:
+    """In the moment in which one of those that drained is called back, the number stays: it would be one too low."""
+    pods = [pod(0), *(pod(n, drained_cost=True, ready=False) for n in (1, 2))]
+    seen = reading(info(0, 2), info(1, drain="drained"), info(2, drain="drained"), ready=2, in_flight=2, mean_run=None)
+    made = sized(pods, seen, 3)
+    assert (made.withdraw, made.replicas) == (("id-001",), 3)
