@@ -119,7 +119,7 @@ def _scaling_active(entry: Entry, figures: Figures | None) -> Said:
     if spec.spec.replicas is not None or (figures is not None and figures.pinned):
         return Said("ScalingActive", "False", "Pinned", _pinned(spec, figures))
     if spec.spec.paused or (figures is not None and figures.paused):
-        how = "set spec.paused to false" if spec.spec.paused else f"run `windrow resume {spec.name}`"
+        how = "set spec.paused to false" if spec.spec.paused else f"run `windrow release {spec.name}`"
         return Said("ScalingActive", "False", "Paused", f"Nothing is taken from the queue: {how} to go on.")
     if figures is None or (figures.read_at is None and figures.fault is None):
         return Said("ScalingActive", "Unknown", "NotYetDecided", "No decision was made yet.")
