@@ -160,7 +160,22 @@ CASES = [
         Said("WorkersHealthy", "False", "ProgressDeadlineExceeded", "The rollout is stuck: timed out."),
         id="stuck rollout",
     ),
+    pytest.param(
+        entry(pods=[]),
+        READ,
+        Said("WorkersHealthy", "True", "NotAllReady", "0 of 2 pods are ready, none is in trouble."),
+        id="not made yet",
+    ),
+    pytest.param(
+        entry(deployment=deployment(replicas=0)),
+        READ,
+        Said("WorkersHealthy", "True", "AllReady", "Every pod is ready."),
+        id="about to go to zero",
+    ),
     # ScalingActive
+    pytest.param(
+        entry(), Figures(), Said("ScalingActive", "Unknown", "NotYetDecided", "No decision was made yet."), id="nothing read"
+    ),
     pytest.param(
         entry({"scaling": {"minReplicas": 1, "maxReplicas": 9}}),
         READ,
@@ -255,6 +270,18 @@ def test_a_spec_that_cannot_be_read_is_said_with_its_sentence() -> None:
     status = status_of(unread, None, NOW)
     assert "queue" not in status
     assert "mode" not in status
+
+
+def test_before_anything_is_known_nothing_is_claimed() -> None:
+    status = status_of(entry(deployment=None, pods=[]), Figures(), NOW)
+    del status["conditions"]
+    assert status == {
+        "observedGeneration": 4,
+        "replicas": 0,
+        "selector": "windrow.dev/queueworker=mail",
+        "queue": "mail",
+        "mode": "Auto",
+    }
 
 
 def test_every_condition_is_documented_and_made_in_the_same_order() -> None:
