@@ -11,7 +11,7 @@ forgotten the rest is more careful for some seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from windrow.broker.observe import QueueReading
@@ -99,7 +99,7 @@ def size(
     decision, history = decide(spec, seen, memory.history)
     lowered = now if crew.owed or memory.lowered is None else memory.lowered
     short = (memory.short if memory.short is not None else now) if crew.missing else None
-    withdraw = _withdrawals(crew, seen, decision.replicas, callable_back=now - lowered >= SETTLE_SECONDS)
+    withdraw = _withdrawals(crew, seen, decision.replicas, now, callable_back=now - lowered >= SETTLE_SECONDS)
 
     on_their_way = sum(worker.state in ("asked", "drained") for worker in seen.workers) - len(withdraw)
     target = decision.replicas + max(0, on_their_way - crew.owed)
@@ -132,17 +132,22 @@ def size(
         ask=ask,
         withdraw=withdraw,
         annotations=annotations,
-        wrong_victims=_wrong_victims(memory, everyone, reading),
+        wrong_victims=_wrong_victims(memory, replicas, everyone, reading),
         held=held,
     )
 
 
-def _withdrawals(crew: Crew, seen: Observation, replicas: int, *, callable_back: bool) -> tuple[str, ...]:
-    """Whom to call back before any new pod: first who was asked, then who drained and is surely not being deleted."""
+def _withdrawals(crew: Crew, seen: Observation, replicas: int, now: float, *, callable_back: bool) -> tuple[str, ...]:
+    """Whom to call back before any new pod: first who was asked, then who drained and is surely not being deleted.
+
+    A pod that does not come up is no reason to let others go.
+    """
     if not seen.readable:
         return ()
-    asked = choose_withdrawals(seen, replicas)
-    missing = replicas - seen.serving - len(asked)
+    stuck = {member.pod.name for member in crew.members if member.stuck(now)}
+    serving = replace(seen, workers=tuple(worker for worker in seen.workers if worker.name not in stuck))
+    asked = choose_withdrawals(serving, replicas)
+    missing = replicas - serving.serving - len(asked)
     if missing <= 0 or crew.owed:
         return asked
     drained = sorted(
@@ -225,30 +230,34 @@ class _Down:
         return self.wanted == 0 and idle and not any(member.busy for member in self.crew.members)
 
     def _without_stuck(self) -> int:
-        """spec.replicas without pods that don't come up: a ReplicaSet gives up those first, and no worker serves there."""
+        """spec.replicas without pods that don't come up: a ReplicaSet gives up those and drained ones before all that serve."""
         crew, same = self.crew, self.deployment.replicas
-        unsure = crew.unsure
         late = self.short is not None and self.now - self.short > SLOW_SECONDS
-        if crew.owed or crew.leaving or (crew.missing and not late) or not all(member.stuck(self.now) for member in unsure):
+        if crew.owed or (crew.missing and not late) or not all(member.stuck(self.now) for member in crew.unsure):
             return same
-        return same - max(0, min(len(unsure) + crew.missing, self.seen.serving - self.wanted))
+        return same - min(len(crew.unsure) + crew.missing, max(0, self.seen.serving - self.wanted))
 
 
 def _serving(crew: Crew, memory: Memory, reading: QueueReading | None) -> frozenset[str]:
     if reading is None:
         return memory.serving.intersection(member.pod.name for member in crew.members)
-    return frozenset(member.pod.name for member in crew.members if member.worker and not member.drained)
+    return frozenset(member.pod.name for member in crew.members if member.worker and member.pod.ready and not member.drained)
 
 
-def _wrong_victims(memory: Memory, pods: Mapping[str, PodState], reading: QueueReading | None) -> tuple[str, ...]:
-    """Pods that served at the last look, when the ReplicaSet had some to delete, and are given up now."""
+def _wrong_victims(
+    memory: Memory, replicas: int, pods: Mapping[str, PodState], reading: QueueReading | None
+) -> tuple[str, ...]:
+    """Pods that served at the last look, when the ReplicaSet had some to delete, and are given up now.
+
+    Of a set that goes as a whole those count in which there was something in flight after all.
+    """
     if not memory.owed:
         return ()
-    drained = {info.host for info in reading.workers if info.drain == "drained"} if reading else set()
+    workers = reading.workers if reading else ()
+    drained = {info.host for info in workers if info.drain == "drained"}
+    served = memory.serving - drained
+    if replicas == 0:
+        served &= {info.host for info in workers if info.taken}
     return tuple(
-        sorted(
-            name
-            for name in memory.serving - drained
-            if name not in pods or (pods[name].terminating and not pods[name].drained_cost)
-        )
+        sorted(name for name in served if name not in pods or (pods[name].terminating and not pods[name].drained_cost))
     )
