@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := 0.13.9
 
-.PHONY: run test setup lock lint types bench bench-peers lock-peers chaos demo clean
+.PHONY: run test test-cluster setup lock lint types bench bench-peers lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -14,7 +14,11 @@ test: setup ## everything that must hold: format, lint, types, layers, then the 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest $(PYTEST)
+
+test-cluster: setup ## what is tested on a real API server, its programs built once into the user's cache folder
+	$(BIN)/python -m tests.cluster.parts
+	$(BIN)/pytest tests/cluster $(PYTEST)
 
 setup: $(VENV)/.ready ## .venv from the lock file
 

@@ -27,3 +27,6 @@ class Cluster(Protocol):
 
     async def tell(self, entry: dict[str, Any], kind: str, reason: str, sentence: str) -> None:
         """An event about a QueueWorker (its raw object): `kind` is `Normal` or `Warning`."""
+
+    async def secret(self, namespace: str, name: str) -> dict[str, str]:
+        """A Secret's data, decoded; for those alone that a spec names. Raises ApiError, also when there is none."""

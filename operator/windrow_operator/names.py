@@ -29,6 +29,26 @@ PROTECTION: Final = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", 
 WORKER_PORT: Final = 9464
 """A worker's port in its pod: `/metrics`, `/livez`, `/readyz`."""
 
+METRICS_PORT: Final = "metrics"
+"""That port's name."""
+
+
+def selector(name: str) -> dict[str, str]:
+    """What alone selects a QueueWorker's pods; a Deployment's can never be changed."""
+    return {QUEUEWORKER_LABEL: name}
+
+
+def labels(name: str) -> dict[str, str]:
+    """What every object and pod of a QueueWorker carries."""
+    return {
+        "app.kubernetes.io/name": "windrow-worker",
+        "app.kubernetes.io/instance": name,
+        "app.kubernetes.io/component": "worker",
+        "app.kubernetes.io/part-of": "windrow",
+        **MANAGED_BY,
+        **selector(name),
+    }
+
 
 def account_of(name: str) -> str:
     """The ServiceAccount of a QueueWorker that names none; a QueueWorker called `default` must not meet the namespace's own."""

@@ -24,8 +24,13 @@ class Entry:
     spec: QueueWorker | None = None
     """None when it can't be read; `fault` then says why in one sentence."""
     fault: str | None = None
+    """Why nothing of it is applied or scaled: the spec can't be read, or another QueueWorker serves its queue."""
+    apply_fault: str | None = None
+    """Why an owned object was refused, or whose object stands in its place, in one sentence; None when all is applied."""
     deployment: DeploymentState | None = None
     deployment_raw: dict[str, Any] | None = None
+    status: dict[str, Any] | None = None
+    """The status as this process last wrote it; None before it did, and then `raw` has the one that counts."""
     pods: dict[str, PodState] = field(default_factory=dict)
     """By name, terminating ones included, until they are gone."""
     wanted: int | None = None

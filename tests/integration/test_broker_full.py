@@ -115,7 +115,8 @@ def test_people_act_on_a_full_redis(work: Work, each_server: Broker) -> None:
     admin.ask_drain(client, ["some/worker"])
     admin.count_decisions(client, [("work", "busy")])
     evidence.app.control.revoke(result.id)
-    assert client.hgetall("windrow:queue:work") == {b"paused": b"1", b"pinned": b"3", b"rate": b"10.0", b"burst": b"1"}
+    settings = {b"paused": b"1", b"paused_by": b"", b"pinned": b"3", b"rate": b"10.0", b"burst": b"1"}
+    assert client.hgetall("windrow:queue:work") == settings
     assert client.hget("windrow:drain", "some/worker") == b"asked"
     assert [str(one, "utf-8") for one in client.zrange("windrow:revoked", 0, -1)] == [result.id]
     assert admin.purge(client, "work") == 1

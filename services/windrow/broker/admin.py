@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import redis
@@ -27,14 +27,17 @@ MOST_LOOKS = 20_000
 PURGED = "the queue was purged"
 
 
-def pause(client: Client, queue: str) -> None:
-    """Take nothing more from a queue; running tasks go on, new ones are kept. Raises redis.RedisError."""
-    client.insist("HSET", client.keys_of.queue(queue), "paused", "1")
+def pause(client: Client, queue: str, by: str = "") -> None:
+    """Take nothing more from a queue; running tasks go on, new ones are kept. Raises redis.RedisError.
+
+    `by` says who paused it, for whoever is to resume only what it has paused itself; left out, it was a person.
+    """
+    client.insist("HSET", client.keys_of.queue(queue), "paused", "1", "paused_by", by)
 
 
 def resume(client: Client, queue: str) -> None:
     """Take from a paused queue again. Raises redis.RedisError."""
-    client.hdel(client.keys_of.queue(queue), "paused")
+    client.hdel(client.keys_of.queue(queue), "paused", "paused_by")
 
 
 def pin(client: Client, queue: str, replicas: int) -> None:
@@ -44,7 +47,7 @@ def pin(client: Client, queue: str, replicas: int) -> None:
 
 def release(client: Client, queue: str) -> None:
     """Give a queue back to the scaler, and to work: removes a pin and a pause. Raises redis.RedisError."""
-    client.hdel(client.keys_of.queue(queue), "pinned", "paused")
+    client.hdel(client.keys_of.queue(queue), "pinned", "paused", "paused_by")
 
 
 def know(client: Client, queue: str) -> None:
@@ -63,8 +66,7 @@ def set_rate(client: Client, queue: str, per_second: float | None, burst: int = 
 
 def ask_drain(client: Client, workers: Iterable[str]) -> None:
     """Ask workers to take nothing more and to say `drained` when nothing is in flight. Raises redis.RedisError."""
-    for worker in workers:
-        client.insist("HSETNX", client.keys_of.drain, worker, "asked")
+    _insist_on(client, [("HSETNX", client.keys_of.drain, worker, "asked") for worker in workers])
 
 
 def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
@@ -76,8 +78,18 @@ def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
 
 def count_decisions(client: Client, decisions: Iterable[tuple[str, str]]) -> None:
     """Count scaling decisions, each (queue, reason), that changed a number of workers. Raises redis.RedisError."""
-    for queue, reason in decisions:
-        client.insist("HINCRBY", client.keys_of.decisions, f"{queue} {reason}", 1)
+    _insist_on(client, [("HINCRBY", client.keys_of.decisions, f"{queue} {reason}", "1") for queue, reason in decisions])
+
+
+def _insist_on(client: Client, commands: Sequence[tuple[str, str, str, str]]) -> None:
+    """Writes that a full Redis, too, does not refuse, all in one round trip; each is a command, its key, a field, a value."""
+    if not commands:
+        return
+    text = load("insist").text
+    with client.pipeline(transaction=False) as pipe:
+        for command, key, field, value in commands:
+            pipe.eval(text, 1, key, command, field, value)
+        pipe.execute()
 
 
 def report_exit(client: Client, workers: Iterable[str]) -> None:

@@ -14,6 +14,8 @@ class Client(redis.Redis):
     """A Redis client that knows the platform's keys."""
 
     keys_of: Keys
+    first_seen: dict[tuple[str, bytes], float]
+    """When `observe` first saw a message that doesn't say when it was accepted, by queue and the message's end."""
 
     def insist(self, command: str, key: str, *arguments: Any) -> Any:
         """Do one write that a full Redis, too, does not refuse; `key` has no time to live. Raises redis.RedisError."""
@@ -27,4 +29,5 @@ def connect(url: str, *, timeout: float = 3.0, key_prefix: str = "") -> Client:
     """
     client = cast(Client, Client.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout))
     client.keys_of = Keys(key_prefix)
+    client.first_seen = {}
     return client

@@ -1,19 +1,19 @@
-"""What the queues hold and who works on them: one pipelined read for all of them."""
+"""What the queues hold and who works on them: one call for all of them."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from functools import lru_cache
+from typing import Any, Final, cast
 
 from windrow.broker.client import Client
-from windrow.broker.keys import BINDINGS, PRIORITY_STEPS, SEPARATOR
+from windrow.broker.keys import BINDINGS, SEPARATOR
+from windrow.broker.scripts import load
 
 DUE_SOON_SECONDS = 10.0
-_HEADER_TIME = re.compile(rb'"windrow": ?\{[^{}]*"t": ?([0-9.]+)')
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,29 @@ class QueueReading:
     workers: tuple[WorkerInfo, ...]
     mean_run: float | None
     finished: int
+    paused_by: str | None = None
+    """Who paused it, when that is known: `spec <namespace>/<name>`; None: a person."""
+    rate: tuple[float, int] | None = None
+    """The queue's rate limit, task starts a second and at once; None without one."""
 
 
-_first_seen: dict[tuple[str, bytes], float] = {}
+def nothing_in(queue: str, at: float) -> QueueReading:
+    """The reading of a queue that holds nothing and has neither workers nor settings."""
+    return QueueReading(
+        queue=queue,
+        at=at,
+        ready=0,
+        delayed=0,
+        due_soon=0,
+        in_flight=0,
+        oldest_age=None,
+        oldest_is_lower_bound=False,
+        paused=False,
+        pinned=None,
+        workers=(),
+        mean_run=None,
+        finished=0,
+    )
 
 
 def workers(client: Client) -> list[WorkerInfo]:
@@ -75,7 +95,7 @@ def workers(client: Client) -> list[WorkerInfo]:
 def _workers(infos: dict[bytes, bytes], beats: dict[bytes, bytes], drains: dict[bytes, bytes]) -> list[WorkerInfo]:
     made = []
     for worker, text in sorted(infos.items()):
-        info, beat = json.loads(text), json.loads(beats.get(worker, b"{}"))
+        info, beat = _described(text), json.loads(beats.get(worker, b"{}"))
         drain = drains.get(worker)
         made.append(
             WorkerInfo(
@@ -98,57 +118,68 @@ def _workers(infos: dict[bytes, bytes], beats: dict[bytes, bytes], drains: dict[
     return made
 
 
+@lru_cache(maxsize=8192)
+def _described(text: bytes) -> dict[str, Any]:
+    """What a worker says of itself, once for all: it never changes."""
+    return cast(dict[str, Any], json.loads(text))
+
+
 def observe(client: Client, queues: Sequence[str], now: float | None = None) -> dict[str, QueueReading]:
     """Read all `queues` at once; `now` is seconds since 1970.
 
     Raises redis.RedisError: an unreadable broker is not an empty one.
     """
     now = time.time() if now is None else now
+    found = held(client, queues, now)
+    return {queue: found.get(queue) or nothing_in(queue, now) for queue in queues}
+
+
+def held(client: Client, queues: Sequence[str], now: float) -> dict[str, QueueReading]:
+    """As `observe`, but those of `queues` that hold nothing and have neither workers nor settings are left out."""
     keys = client.keys_of
-    steps = len(PRIORITY_STEPS)
-    with client.pipeline(transaction=False) as pipe:
-        pipe.hgetall(keys.workers)
-        pipe.hgetall(keys.beats)
-        pipe.hgetall(keys.drain)
-        for queue in queues:
-            for name in keys.ready(queue):
-                pipe.llen(name)
-            for name in keys.ready(queue):
-                pipe.lindex(name, -1)
-            pipe.zcard(keys.delayed(queue))
-            pipe.zcount(keys.delayed(queue), "-inf", (now + DUE_SOON_SECONDS) * 1000)
-            pipe.hmget(keys.queue(queue), "paused", "pinned")
-            pipe.llen(keys.quarantine(queue))
-        infos, beats, drains, *answers = pipe.execute()
-    everyone = _workers(infos, beats, drains)
-    with client.pipeline(transaction=False) as pipe:
-        for worker in everyone:
-            pipe.hlen(keys.inflight(worker.id))
-        held = dict(zip((worker.id for worker in everyone), pipe.execute() if everyone else (), strict=True))
-    each = 2 * steps + 4
+    names = [keys.workers, keys.beats, keys.drain]
+    answer = load("observe")(client, names, [keys.prefix, (now + DUE_SOON_SECONDS) * 1000, *queues])
+    infos, beats, drains, in_flight = map(_paired, answer[:4])
+    crews: dict[str, list[WorkerInfo]] = {}
+    for worker in _workers(infos, beats, drains):
+        crews.setdefault(worker.queue, []).append(worker)
+    asked = set(queues)
+    found = {queues[one[0] - 1]: one for one in answer[4]}
+    present: set[tuple[str, bytes]] = set()
     readings = {}
-    for n, queue in enumerate(queues):
-        part = answers[n * each : (n + 1) * each]
-        heads = part[steps : 2 * steps]
-        delayed, due_soon, (paused, pinned), apart = part[2 * steps :]
-        own = tuple(worker for worker in everyone if worker.queue == queue)
-        age, lower = _oldest(queue, heads, now)
+    for queue in [*found, *(crews.keys() & asked - found.keys())]:
+        counts = found.get(queue, _NOTHING)
+        crew = tuple(crews.get(queue, ()))
+        age, lower = _oldest(client, queue, counts[5:9], now, present)
+        paused, paused_by, pinned, rate, burst = counts[12:17]
         readings[queue] = QueueReading(
             queue=queue,
             at=now,
-            ready=sum(part[:steps]) + apart,
-            delayed=delayed,
-            due_soon=due_soon,
-            in_flight=sum(held[worker.id] for worker in own),
+            ready=sum(counts[1:5]) + counts[11],
+            delayed=counts[9],
+            due_soon=counts[10],
+            in_flight=sum(in_flight[worker.id.encode()] for worker in crew),
             oldest_age=age,
             oldest_is_lower_bound=lower,
             paused=paused == b"1",
             pinned=int(pinned) if pinned else None,
-            workers=own,
-            mean_run=_mean_run(own),
-            finished=sum(worker.done for worker in own),
+            workers=crew,
+            mean_run=_mean_run(crew),
+            finished=sum(worker.done for worker in crew),
+            paused_by=paused_by.decode() if paused_by else None,
+            rate=(float(rate), int(burst or 1)) if rate else None,
         )
+    for mark in [mark for mark in client.first_seen if mark[0] in asked and mark not in present]:
+        del client.first_seen[mark]
     return readings
+
+
+_NOTHING: Final[list[Any]] = [0, 0, 0, 0, 0, None, None, None, None, 0, 0, 0, None, None, None, None, None]
+"""What the script says of a queue, were it not left out."""
+
+
+def _paired(flat: list[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _mean_run(workers: Iterable[WorkerInfo]) -> float | None:
@@ -157,25 +188,23 @@ def _mean_run(workers: Iterable[WorkerInfo]) -> float | None:
     return sum(run * done for run, done in runs) / weight if runs else None
 
 
-def _oldest(queue: str, heads: Iterable[bytes | None], now: float) -> tuple[float | None, bool]:
+def _oldest(
+    client: Client, queue: str, heads: Iterable[bytes | None], now: float, present: set[tuple[str, bytes]]
+) -> tuple[float | None, bool]:
     """How long the oldest ready message has waited, and whether that is only what has been seen of it."""
     age: float | None = None
     lower = False
-    present = set()
     for head in heads:
         if head is None:
             continue
-        stamped = _HEADER_TIME.search(head)
-        if stamped:
-            since, bound = float(stamped.group(1)), False
+        if head.startswith(b"t"):
+            since, bound = float(head[1:]), False
         else:
-            mark = (queue, head[-200:])
+            mark = (queue, head[1:])
             present.add(mark)
-            since, bound = _first_seen.setdefault(mark, now), True
+            since, bound = client.first_seen.setdefault(mark, now), True
         if age is None or now - since > age:
             age, lower = max(now - since, 0.0), bound
-    for mark in [mark for mark in _first_seen if mark[0] == queue and mark not in present]:
-        del _first_seen[mark]
     return age, lower
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from windrow.queues import quantities as q
@@ -52,59 +52,65 @@ class Pattern:
         return {**handler(schema), "pattern": self.pattern, "maxLength": self.longest}
 
 
-def _parsed_by(parse: Callable[[str], float]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        try:
-            return parse(value if isinstance(value, str) else "")
-        except ValueError as error:
-            refuse(str(error))
+@dataclass(frozen=True)
+class Between:
+    """Seconds from `least` to `most`."""
 
-    return BeforeValidator(check)
+    least: float
+    most: float
 
-
-def _checked_by(parse: Callable[[str], float]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        try:
-            parse(value if isinstance(value, str) else "")
-        except ValueError as error:
-            refuse(str(error))
-        return value
-
-    return BeforeValidator(check)
-
-
-def _between(least: float, most: float) -> AfterValidator:
-    def check(seconds: float) -> float:
-        if seconds < least:
-            refuse(f"must be at least {q.format_duration(least)}", given=q.format_duration(seconds))
-        if seconds > most:
-            refuse(f"must be at most {q.format_duration(most)}", given=q.format_duration(seconds))
+    def check(self, seconds: float) -> float:
+        """The value itself, when it may stand."""
+        if seconds < self.least:
+            refuse(f"must be at least {q.format_duration(self.least)}", given=q.format_duration(seconds))
+        if seconds > self.most:
+            refuse(f"must be at most {q.format_duration(self.most)}", given=q.format_duration(seconds))
         return seconds
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a value looks like as text: its pattern, its longest, and what must hold."""
+
+    pattern: str
+    must: str
+    longest: int
+
+    def parsed_by(self, parse: Callable[[str], object]) -> BeforeValidator:
+        """A validator that makes the text what `parse` reads in it; anything that is not such a text is refused."""
+
+        def check(value: Any) -> Any:
+            if not isinstance(value, str) or len(value) > self.longest:
+                refuse(self.must)
+            try:
+                return parse(value)
+            except ValueError as error:
+                refuse(str(error))
+
+        return BeforeValidator(check)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Callable[[CoreSchema], dict[str, Any]]) -> Any:
+        return {"type": "string", "pattern": self.pattern, "maxLength": self.longest}
 
 
 _WEEK = 7 * 24 * 3600.0
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": q.DURATION_PATTERN, "minLength": 2, "maxLength": 32})
+_DURATION = Written(q.DURATION_PATTERN, q.DURATION_MUST, 32)
+_MEMORY = Written(q.MEMORY_PATTERN, q.MEMORY_MUST, 20)
+_RATE = Written(q.RATE_PATTERN, q.RATE_MUST, 20)
 _AS_DURATION = PlainSerializer(q.format_duration, return_type=str, when_used="json")
+_AS_MEMORY = PlainSerializer(q.format_memory, return_type=str, when_used="json")
 
-Duration = Annotated[float, _between(0.001, _WEEK), _parsed_by(q.parse_duration), _AS_DURATION, _DURATION_SCHEMA]
+Duration = Annotated[float, Between(0.001, _WEEK), _DURATION.parsed_by(q.parse_duration), _AS_DURATION, _DURATION]
 """Seconds, written `90s`, `10m`, `1h10m`, `500ms`; from 1 ms to a week."""
 
-Window = Annotated[float, _between(0.0, _WEEK), _parsed_by(q.parse_duration), _AS_DURATION, _DURATION_SCHEMA]
+Window = Annotated[float, Between(0.0, _WEEK), _DURATION.parsed_by(q.parse_duration), _AS_DURATION, _DURATION]
 """Seconds, written as a `Duration`; `0s` too."""
 
-Memory = Annotated[
-    int,
-    _parsed_by(q.parse_memory),
-    PlainSerializer(q.format_memory, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": q.MEMORY_PATTERN, "maxLength": 20}),
-]
+Memory = Annotated[int, _MEMORY.parsed_by(q.parse_memory), _AS_MEMORY, _MEMORY]
 """Bytes, written `512Mi`."""
 
-Rate = Annotated[
-    str,
-    Pattern(q.RATE_PATTERN, q.RATE_MUST, 20),
-    _checked_by(q.parse_rate),
-]
+Rate = Annotated[str, _RATE.parsed_by(q.checked_rate), _RATE]
 """A rate as it was written, `100/m`; `quantities.parse_rate` gives tasks a second."""

@@ -44,10 +44,15 @@ AppPath = Annotated[
     ),
 ]
 LocalName = Annotated[str, Field(min_length=1, max_length=253)]
-KubernetesObject = dict[str, Any]
+KubernetesObject = Annotated[dict[str, Any], Field(max_length=100)]
+"""Part of a PodSpec, handed on as it stands: the API server judges what is in it."""
+Label = Annotated[str, Field(max_length=63)]
+Annotation = Annotated[str, Field(max_length=262_144)]
 
-_RESERVED_QUEUES = ("windrow:", "_kombu.", "unacked")
+RESERVED_QUEUES = ("windrow:", "_kombu.", "unacked")
 """Beginnings of Redis keys that are not queues."""
+QUEUE_MUST = f"must not begin with {', '.join(RESERVED_QUEUES)}: such Redis keys are no queues"
+POOL_MUST = "must be prefork, asyncio or threads (a green-thread pool can neither end a task nor keep its lease)"
 _SERVER_FILLED = frozenset(
     [
         "uid",
@@ -170,14 +175,17 @@ class Template(_Part):
     image: str | None = Field(default=None, min_length=1, max_length=1024, description="The workers' image.")
     image_pull_secrets: list[SecretRef] = Field(default=[], max_length=50, description="Secrets to pull the image with.")
     service_account_name: LocalName | None = Field(default=None, description="The account the workers run under.")
-    labels: dict[str, str] = Field(default={}, max_length=100, description="Labels to add to the pods.")
-    annotations: dict[str, str] = Field(default={}, max_length=100, description="Annotations to add to the pods.")
+    labels: dict[str, Label] = Field(default={}, max_length=100, description="Labels to add to the pods.")
+    annotations: dict[str, Annotation] = Field(default={}, max_length=100, description="Annotations to add to the pods.")
     resources: KubernetesObject = Field(default={}, description="Requests and limits of the worker's container.")
     env: list[KubernetesObject] = Field(default=[], max_length=500, description="Environment of the worker's container.")
     env_from: list[KubernetesObject] = Field(
         default=[], max_length=100, description="ConfigMaps and Secrets that the worker's environment is filled from."
     )
     volumes: list[KubernetesObject] = Field(default=[], max_length=100, description="Volumes to add to the pods.")
+    volume_mounts: list[KubernetesObject] = Field(
+        default=[], max_length=100, description="Where those volumes stand in the worker's container."
+    )
     init_containers: list[KubernetesObject] = Field(
         default=[], max_length=50, description="Containers that run before the worker."
     )
@@ -188,7 +196,7 @@ class Template(_Part):
     )
     affinity: KubernetesObject = Field(default={}, description="The pods' affinity.")
     tolerations: list[KubernetesObject] = Field(default=[], max_length=100, description="Taints the pods tolerate.")
-    node_selector: dict[str, str] = Field(default={}, max_length=100, description="Labels a node must have.")
+    node_selector: dict[str, Label] = Field(default={}, max_length=100, description="Labels a node must have.")
 
 
 class Spec(_Part):
@@ -245,21 +253,13 @@ class Spec(_Part):
         if isinstance(data, dict):
             pool = data.get("pool")
             if pool in ("gevent", "eventlet"):
-                refuse(
-                    "must be prefork, asyncio or threads (a green-thread pool can neither end a task nor keep its lease)",
-                    key="pool",
-                    given=pool,
-                )
+                refuse(POOL_MUST, key="pool", given=pool)
         return data
 
     @model_validator(mode="after")
     def _queue_is_no_other_key(self) -> Spec:
-        if self.queue.startswith(_RESERVED_QUEUES):
-            refuse(
-                f"must not begin with {', '.join(_RESERVED_QUEUES)}: such Redis keys are no queues",
-                key="queue",
-                given=self.queue,
-            )
+        if self.queue.startswith(RESERVED_QUEUES):
+            refuse(QUEUE_MUST, key="queue", given=self.queue)
         return self
 
 

@@ -64,3 +64,9 @@ def parse_rate(text: str) -> float:
     if match is None:
         raise ValueError(RATE_MUST)
     return int(match[1]) / _RATE_UNITS[match[2]]
+
+
+def checked_rate(text: str) -> str:
+    """The text itself, when `parse_rate` can read it; raises ValueError with what must hold."""
+    parse_rate(text)
+    return text

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, WithJsonSchema
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from windrow.queues.fields import Pattern
+from windrow.queues.fields import Pattern, Written
 from windrow.queues.model import QueueWorker
 from windrow.queues.quantities import DURATION_PATTERN, MEMORY_PATTERN, RATE_PATTERN, format_duration
 from windrow.queues.sentences import model_in
@@ -89,12 +89,12 @@ def _keys(model: type[BaseModel], above: str) -> Iterator[tuple[str, FieldInfo]]
 
 
 def _value(field: FieldInfo) -> str:
-    plain, metadata = _without_none(field)
+    plain, metadata = without_none(field)
     for rule in metadata:
-        if isinstance(rule, WithJsonSchema) and rule.json_schema is not None:
-            return _KINDS[rule.json_schema["pattern"]]
+        if isinstance(rule, Written):
+            return _KINDS[rule.pattern]
         if isinstance(rule, Pattern):
-            return _KINDS.get(rule.pattern, "text")
+            return "text"
     if get_origin(plain) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(plain))
     if get_origin(plain) is list:
@@ -104,7 +104,7 @@ def _value(field: FieldInfo) -> str:
     return {bool: "`true` or `false`", str: "text"}.get(plain, "mapping")
 
 
-def _without_none(field: FieldInfo) -> tuple[Any, list[Any]]:
+def without_none(field: FieldInfo) -> tuple[Any, list[Any]]:
     """The type of a value that is there, and the rules it keeps to, also those inside `… | None`."""
     plain: Any = field.annotation
     metadata = list(field.metadata)

@@ -1,0 +1,31 @@
+// Package main holds the parts of a Kubernetes control plane in one binary, chosen by its first argument.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	commands := map[string]func() *cobra.Command{
+		"kube-apiserver":          apiserver.NewAPIServerCommand,
+		"kube-controller-manager": controllers.NewControllerManagerCommand,
+		"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
+		"kubectl":                 kubectl.NewDefaultKubectlCommand,
+	}
+	if len(os.Args) > 1 {
+		if command, ok := commands[os.Args[1]]; ok {
+			os.Args = os.Args[1:]
+			os.Exit(cli.Run(command()))
+		}
+	}
+	os.Stderr.WriteString("the first argument must be kube-apiserver, kube-controller-manager, kube-scheduler or kubectl\n")
+	os.Exit(2)
+}

@@ -1,0 +1,70 @@
+"""The programs of the plane are there, or the run says which is not; what they play is what a cluster does."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import parts
+from tests.workers import ROOT
+
+
+def test_nothing_on_a_real_api_server_is_left_out_in_silence() -> None:
+    """Without the programs this one line stands for all that was not tested."""
+    try:
+        parts.find()
+    except parts.Missing as reason:
+        pytest.skip(f"NOTHING WAS TESTED ON A REAL API SERVER: {reason}")
+
+
+def test_another_source_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A program is never that of older sources: its folder's name is made from them."""
+    source = parts.SOURCES[1]
+    before = source.program
+    copied = tmp_path / source.name
+    copied.mkdir()
+    for file in ("go.mod", "go.sum"):
+        (copied / file).write_bytes((source.folder / file).read_bytes() + b"\n")
+    monkeypatch.setattr(parts, "HERE", tmp_path)
+    assert source.program != before
+    assert source.program.parent.parent == parts.cache()
+
+
+def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
+    """An empty cache, a wrong folder, no Go: a sentence with "must", and no traceback."""
+    empty = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin", "HOME": str(tmp_path)}
+    code = "from tests.cluster.parts import find, Missing\ntry: find()\nexcept Missing as no: print(no)"
+
+    def said(**env: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code], env={**empty, **env}, capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout
+
+    assert said() == (
+        "kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kwok must be there, and are not: "
+        "`make test-cluster` builds them\n"
+    )
+    assert said(KUBEBUILDER_ASSETS=str(tmp_path)).startswith("KUBEBUILDER_ASSETS must name a folder with kube-apiserver")
+
+
+def test_two_builds_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first and builds nothing: the program is there when the lock is free."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = parts.SOURCES[1]
+    source.program.parent.mkdir(parents=True)
+    with (source.program.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code = "from tests.cluster import parts\nparts._build(parts.SOURCES[1])"
+        second = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(1.0)
+        source.program.write_text("made by the first")
+    assert second.wait(10) == 0
+    assert second.stderr is not None
+    assert second.stderr.read() == ""
+    second.stderr.close()
+    assert source.program.read_text() == "made by the first"
