@@ -17,6 +17,7 @@ from windrow.authoring.install import install
 from windrow.broker.client import Client, connect
 from windrow.broker.fence import Fence, stand_behind
 from windrow.broker.lease import ANSWER_SECONDS
+from windrow.broker.untold import TASK as TELL_LOST
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
@@ -144,7 +145,7 @@ def _serve(
         without_heartbeat=True,
         quiet=True,
     )
-    own = [name for name in app.tasks if not name.startswith("celery.")]
+    own = [name for name in app.tasks if not name.startswith("celery.") and name != TELL_LOST]
     metrics.known(own)
     capped = _capped(app, own, derived)
     if sentence := capped_sentence(derived, capped):
