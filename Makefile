@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := 0.13.9
 
-.PHONY: run test test-cluster setup lock lint types bench bench-peers lock-peers chaos demo clean
+.PHONY: run test test-cluster setup lock lint types bench bench-peers bench-operator lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -39,6 +39,9 @@ bench: setup ## bare Celery and Windrow turn by turn; writes build/bench.json
 
 bench-peers: setup ## other task queues beside Celery and Windrow; writes build/peers.json
 	$(BIN)/python -m benchmarks.peers
+
+bench-operator: setup ## the operator on a real API server; writes build/bench-operator.json
+	$(BIN)/python -m benchmarks.operator
 
 chaos: setup ## every fault on real processes under load; writes build/chaos.json and fails on a miss
 	$(BIN)/python -m tests.chaos

@@ -7,6 +7,18 @@ from typing import Any, Protocol
 from windrow_operator.state import Key
 
 
+class ApiError(Exception):
+    """The API server refused, or could not be asked; `code` is its HTTP status, 0 when it did not answer."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class LeaseLost(Exception):
+    """This process may not write any more: another operator may lead."""
+
+
 class Cluster(Protocol):
     """Writes, each refused (`LeaseLost`) once this process may have lost its lease.
 
@@ -15,6 +27,9 @@ class Cluster(Protocol):
 
     async def apply(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Server-side apply with the operator's field manager, taking over what others hold; answers the object."""
+
+    async def read(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
+        """The live object of a manifest's kind, namespace and name; None when there is none."""
 
     async def set_replicas(self, key: Key, replicas: int) -> dict[str, Any]:
         """Set spec.replicas of a Deployment, nothing else; answers the Deployment."""

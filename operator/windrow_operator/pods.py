@@ -68,7 +68,7 @@ def _container(spec: QueueWorker, image: str, environment: dict[str, Any]) -> di
         **environment,
         "ports": [{"name": names.METRICS_PORT, "containerPort": names.WORKER_PORT, "protocol": "TCP"}],
         "startupProbe": {**_probe("/livez", period=1, timeout=2, failures=300), "terminationGracePeriodSeconds": _HUNG_GRACE_S},
-        "livenessProbe": {**_probe("/livez", period=10, timeout=5, failures=6), "terminationGracePeriodSeconds": _HUNG_GRACE_S},
+        "livenessProbe": {**_probe("/livez", period=10, timeout=5, failures=3), "terminationGracePeriodSeconds": _HUNG_GRACE_S},
         # Every second: a drained worker must be seen NotReady before the ReplicaSet chooses who goes.
         "readinessProbe": _probe("/readyz", period=1, timeout=2, failures=1),
         "securityContext": {**_HARDENED, "readOnlyRootFilesystem": True},

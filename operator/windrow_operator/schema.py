@@ -57,7 +57,8 @@ def _value_schema(annotation: Any, metadata: Iterable[Any], rules: dict[type[Bas
     metadata = list(metadata)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _value_schema(args[0], [*args[1:], *metadata], rules)
+        inside = (rule for given in args[1:] for rule in (given.metadata if isinstance(given, FieldInfo) else [given]))
+        return _value_schema(args[0], [*inside, *metadata], rules)
     if origin in (Union, UnionType):
         (annotation,) = (part for part in args if part is not type(None))
         return _value_schema(annotation, metadata, rules)

@@ -79,9 +79,8 @@ def account(plane: Plane, namespace: str, crd: None, tmp_path: Path) -> Path:
 
     What it may not do is refused. `setting.operator_account` makes one with other rights.
     """
-    secret_names = (setting.SECRET, setting.OTHER_SECRET)
     path = tmp_path / "operator.kubeconfig"
-    return setting.operator_account(plane, namespace, path, watched=(namespace,), secret_names=secret_names)
+    return setting.operator_account(plane, namespace, path, watched=(namespace,), secret_names=(setting.OTHER_SECRET,))
 
 
 @pytest.fixture

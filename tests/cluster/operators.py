@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Operators:
     namespace: str
     """Where its Lease is, and what it watches unless `env` says something else."""
     redis_url: str
+    command: Sequence[str] = (sys.executable, "-m", "windrow_operator")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, *flags: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
@@ -40,7 +41,7 @@ class Operators:
             **(env or {}),
         }
         process = launch(
-            [sys.executable, "-m", "windrow_operator", *flags],
+            [*self.command, *flags],
             log=self.log_of(len(self.processes)),
             death_signal=signal.SIGKILL,
             env={**{name: value for name, value in os.environ.items() if not name.startswith("WINDROW_")}, **settings},

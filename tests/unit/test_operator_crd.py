@@ -54,10 +54,10 @@ def test_every_key_of_the_model_is_there_with_its_meaning() -> None:
 
 def test_every_field_has_a_bound() -> None:
     bounds = {
-        "string": lambda schema: "maxLength" in schema or "enum" in schema or schema.get("format") == "date-time",
-        "integer": lambda schema: "minimum" in schema and ("maximum" in schema or schema["format"] == "int64"),
-        "array": lambda schema: "maxItems" in schema,
-        "object": lambda schema: "properties" in schema or "maxProperties" in schema,
+        "string": lambda schema: schema.get("maxLength") or "enum" in schema or schema.get("format") == "date-time",
+        "integer": lambda schema: schema["minimum"] is not None and (schema.get("maximum") or schema["format"] == "int64"),
+        "array": lambda schema: schema["maxItems"],
+        "object": lambda schema: "properties" in schema or schema["maxProperties"],
         "boolean": lambda schema: True,
     }
     for path, schema in leaves(SCHEMA):

@@ -27,6 +27,7 @@ _COMMANDS = (
     ("purge", "windrow.cli.queues:purge", "Cancel every ready and delayed task of a queue."),
     ("worker", "windrow.cli.worker:worker", "Serve one queue in the foreground."),
     ("server", "windrow.cli.server:server", "Run the service process: recorder, recovery, API, metrics."),
+    ("operator", "windrow.cli.operator:operator", "Run the Kubernetes operator."),
     ("migrate", "windrow.cli.migrate:migrate", "Bring the database's tables to this release."),
 )
 

@@ -1,0 +1,237 @@
+"""What the API server tells, put into `Watched`: kopf's handlers, thin, and a look at what a watch can't tell.
+
+kopf lists anew after a watch was cut, but says nothing of what went meanwhile; `Sweep` asks for the names that are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+import structlog
+
+from windrow.queues.sentences import first_fault
+from windrow.queues.source import Source
+from windrow_operator import names
+from windrow_operator.api import CORE, DEPLOYMENT, QUEUEWORKER, Api
+from windrow_operator.cluster import ApiError
+from windrow_operator.state import DeploymentState, Key, PodState
+from windrow_operator.watched import Entry, Watched
+
+SELECTOR = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
+"""What of the cluster's Deployments and pods is ours to watch."""
+POD = {**CORE, "kind": "Pod"}
+SWEEP_SECONDS = 60.0
+"""How often the names that are there are compared with what is known."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Keeping:
+    """Keeps `Watched` as the API server says; each method takes the object as it is, or was when it went."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+        self._orphans: dict[Key, tuple[dict[str, Any] | None, dict[str, PodState]]] = {}
+        """A Deployment and pods that were seen before their QueueWorker."""
+
+    # --- QueueWorkers ----------------------------------------------------------------------------------------------------
+
+    def queueworker(self, raw: dict[str, Any]) -> None:
+        """A QueueWorker was seen."""
+        key = _key(raw)
+        entry = self._watched.entries.get(key)
+        if entry is not None and entry.raw["metadata"].get("uid") != raw["metadata"].get("uid"):
+            entry = None  # one of the same name, deleted and made anew
+        if entry is None:
+            entry = self._watched.entries[key] = Entry(key, raw)
+            deployment, pods = self._orphans.pop(key, (None, {}))
+            entry.pods = pods
+            if deployment is not None:
+                self._take_deployment(entry, deployment)
+        elif _spec_of(entry.raw) == _spec_of(raw):
+            entry.raw = _lean(raw)  # our own status, most of the time
+            return
+        entry.raw = _lean(raw)
+        entry.spec, entry.fault = _parsed(raw)
+        self._look(entry)
+
+    def queueworker_gone(self, raw: dict[str, Any]) -> None:
+        """A QueueWorker was deleted."""
+        entry = self._watched.entries.get(_key(raw))
+        if entry is not None and entry.raw["metadata"].get("uid") == raw["metadata"].get("uid"):
+            del self._watched.entries[entry.key]
+            self._watched.changed.set()
+
+    # --- Deployments -----------------------------------------------------------------------------------------------------
+
+    def deployment(self, raw: dict[str, Any]) -> None:
+        """A Deployment was seen."""
+        key = _owner(raw)
+        if key is None:
+            return
+        entry = self._watched.entries.get(key)
+        if entry is None:
+            self._orphans[key] = (_lean(raw), self._orphans.get(key, (None, {}))[1])
+        else:
+            self._take_deployment(entry, raw)
+
+    def deployment_gone(self, raw: dict[str, Any]) -> None:
+        """A Deployment was deleted."""
+        key = _owner(raw)
+        entry = self._watched.entries.get(key) if key is not None else None
+        if entry is not None and entry.deployment is not None and entry.deployment.uid == raw["metadata"].get("uid"):
+            entry.deployment = entry.deployment_raw = None
+            self._look(entry)
+
+    def _take_deployment(self, entry: Entry, raw: dict[str, Any]) -> None:
+        state, before = DeploymentState.of(raw), entry.deployment
+        if before is not None and before.uid == state.uid and state.generation < before.generation:
+            return  # told late: an answer to a write of ours was newer
+        changed = before is None or (before.uid, before.generation) != (state.uid, state.generation)
+        entry.deployment, entry.deployment_raw = state, _lean(raw)
+        if changed:
+            self._look(entry)
+
+    # --- pods ------------------------------------------------------------------------------------------------------------
+
+    def pod(self, raw: dict[str, Any]) -> None:
+        """A pod was seen."""
+        key = _owner(raw)
+        if key is None:
+            return
+        entry = self._watched.entries.get(key)
+        pods = entry.pods if entry is not None else self._orphans.setdefault(key, (None, {}))[1]
+        pods[raw["metadata"]["name"]] = PodState.of(raw)
+
+    def pod_gone(self, raw: dict[str, Any]) -> None:
+        """A pod is gone."""
+        key = _owner(raw)
+        entry = self._watched.entries.get(key) if key is not None else None
+        if entry is not None:
+            seen = entry.pods.get(raw["metadata"]["name"])
+            if seen is not None and seen.uid == raw["metadata"].get("uid"):
+                del entry.pods[raw["metadata"]["name"]]
+
+    def _look(self, entry: Entry) -> None:
+        entry.dirty = True
+        self._watched.changed.set()
+
+
+class Sweep:
+    """Fills `Watched` before anything is decided, and takes out what went while no watch was open."""
+
+    def __init__(self, watched: Watched, keeping: Keeping, api: Api, namespaces: tuple[str, ...]) -> None:
+        self._watched, self._keeping, self._api = watched, keeping, api
+        self._places: tuple[str | None, ...] = namespaces or (None,)
+        self.relisted = asyncio.Event()
+        """Set when a watch began anew."""
+
+    async def fill(self) -> None:
+        """List everything once. Raises ApiError."""
+        for place in self._places:
+            for raw in await self._api.listed(QUEUEWORKER, place):
+                self._keeping.queueworker({**QUEUEWORKER, **raw})
+            for raw in await self._api.listed(DEPLOYMENT, place, SELECTOR):
+                self._keeping.deployment(raw)
+            for raw in await self._api.listed(POD, place, SELECTOR):
+                self._keeping.pod(raw)
+
+    async def run(self) -> None:
+        """Compare each minute, and soon after a watch began anew."""
+        while True:
+            try:
+                await asyncio.wait_for(self.relisted.wait(), SWEEP_SECONDS)
+                await asyncio.sleep(1.0)  # a new list tells one object after the other
+            except TimeoutError:
+                pass
+            self.relisted.clear()
+            try:
+                await self.sweep()
+            except ApiError as error:
+                _log.warning("what went meanwhile could not be looked for", error=str(error))
+
+    async def sweep(self) -> None:
+        """Take out what is not there any more. Raises ApiError."""
+        known = {entry.key: entry.raw["metadata"].get("uid") for entry in self._watched}
+        deployments = {entry.key: entry.deployment.uid for entry in self._watched if entry.deployment is not None}
+        pods = {(entry.key, name): pod.uid for entry in self._watched for name, pod in entry.pods.items()}
+        there: set[str] = set()
+        for place in self._places:
+            for kind, selector in ((QUEUEWORKER, ""), (DEPLOYMENT, SELECTOR), (POD, SELECTOR)):
+                there.update(raw["metadata"]["uid"] for raw in await self._api.listed(kind, place, selector, names_only=True))
+        for key, uid in known.items():
+            entry = self._watched.entries.get(key)
+            if uid not in there and entry is not None and entry.raw["metadata"].get("uid") == uid:
+                self._keeping.queueworker_gone(entry.raw)
+        for key, uid in deployments.items():
+            entry = self._watched.entries.get(key)
+            if uid not in there and entry is not None and entry.deployment_raw is not None:
+                self._keeping.deployment_gone(entry.deployment_raw)
+        for (key, name), uid in pods.items():
+            entry = self._watched.entries.get(key)
+            seen = entry.pods.get(name) if entry is not None else None
+            if uid not in there and entry is not None and seen is not None and seen.uid == uid:
+                del entry.pods[name]
+
+
+def registered(keeping: Keeping, relisted: asyncio.Event, login: Callable[[], kopf.ConnectionInfo]) -> kopf.OperatorRegistry:
+    """kopf's registry with our handlers: events only, so nothing is written to any object and no finalizer is set."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def _login(**_: Any) -> kopf.ConnectionInfo:
+        return login()
+
+    def follow(seen: Callable[[dict[str, Any]], None], gone: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
+        def handle(event: kopf.RawEvent, **_: Any) -> None:
+            if event["type"] is None:
+                relisted.set()
+            raw = dict(event["object"])
+            (gone if event["type"] == "DELETED" else seen)(raw)
+
+        return handle
+
+    kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry, id="queueworker")(
+        follow(keeping.queueworker, keeping.queueworker_gone)
+    )
+    kopf.on.event("apps", "v1", "deployments", registry=registry, id="deployment")(
+        follow(keeping.deployment, keeping.deployment_gone)
+    )
+    kopf.on.event("", "v1", "pods", registry=registry, id="pod")(follow(keeping.pod, keeping.pod_gone))
+    return registry
+
+
+def _parsed(raw: dict[str, Any]) -> tuple[Any, str | None]:
+    """The spec, or the sentence that says why it is none."""
+    from pydantic import ValidationError
+
+    from windrow.queues import QueueWorker
+
+    data = {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": raw["metadata"]}
+    data["spec"] = raw.get("spec") or {}
+    try:
+        return QueueWorker.model_validate(data), None
+    except ValidationError as error:
+        return None, first_fault(error, Source("", 0))[1]
+
+
+def _spec_of(raw: dict[str, Any]) -> tuple[Any, ...]:
+    metadata = raw["metadata"]
+    return raw.get("spec"), metadata.get("labels"), metadata.get("annotations"), metadata.get("deletionTimestamp")
+
+
+def _lean(raw: dict[str, Any]) -> dict[str, Any]:
+    """The object without what nobody here reads and every object has much of."""
+    return {**raw, "metadata": {key: value for key, value in raw["metadata"].items() if key != "managedFields"}}
+
+
+def _key(raw: dict[str, Any]) -> Key:
+    return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def _owner(raw: dict[str, Any]) -> Key | None:
+    name = (raw["metadata"].get("labels") or {}).get(names.QUEUEWORKER_LABEL)
+    return Key(raw["metadata"]["namespace"], name) if name else None
