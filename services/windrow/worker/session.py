@@ -113,6 +113,7 @@ class Session:
         """The attempts that have started, by tag."""
         self._killed: dict[int, Reporting] = {}
         self._hub: Any = None
+        self._begun = 0
         self._telling = False
         self._signals = 0
         self.recycling = False
@@ -172,12 +173,18 @@ class Session:
         channel.taker = self.taker
         channel.connection.cycle.patient = True
         channel.reject_raw = self.reject
-        self.vitals.turn()
-        hub.call_repeatedly(TURN_SECONDS, self.vitals.turn)
+        self._begun += 1
+        self._turn(self._begun)
         if self.guarded is not None:
             hub.call_repeatedly(MEMORY_SECONDS, self._look_at_memory)
             self.guarded.board.ready()
         return self.taker
+
+    def _turn(self, begun: int) -> None:
+        """The loop turns; what an earlier consumer began on the same loop ends here."""
+        if begun == self._begun:
+            self.vitals.turn()
+            self._hub.call_later(TURN_SECONDS, self._turn, begun)
 
     def _beat(self) -> dict[str, object]:
         taken = len(self.taker.inflight.messages) if self.taker else 0
