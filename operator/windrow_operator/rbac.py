@@ -37,8 +37,7 @@ class Rule:
 
 
 _KEPT = ("get", "list", "create", "patch")
-"""For an object that is kept as it should be: is one of that name ours, was it changed by hand, make it, put it right. It is
-never deleted by us."""
+"""For what is kept as it should be: is one of that name ours, was one edited, make it, put it right. Nothing is deleted."""
 
 RULES = (
     Rule(names.GROUP, names.PLURAL, ("list", "watch"), "To know every QueueWorker and its changes."),
