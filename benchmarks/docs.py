@@ -1,4 +1,4 @@
-"""`python -m benchmarks.docs`: puts what `build/*.json` holds into docs/performance.md and into the README's table.
+"""`python -m benchmarks.docs`: puts what `build/*.json` holds into its pages and into the README's table.
 
 Each block stands between two marks, `<!-- name -->` and `<!-- name end -->`; where a file is missing, its block stays.
 Nothing here knows a row by name: what a row must reach, and what would be better still, is in the row.
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import readme
+from benchmarks.operator.report import markdown as operator
 from benchmarks.peers.records import RECORDS, Record
 from benchmarks.peers.report import HEAD, cells, figure, spread
 from benchmarks.stack import ROOT
 
 PAGE = ROOT / "docs/performance.md"
+OPERATOR_PAGE = ROOT / "docs/operator-bench.md"
 
 
 def bench(document: dict[str, Any]) -> str:
@@ -131,23 +133,22 @@ def put(text: str, name: str, block: str) -> str:
     return f"{head}{start}\n{block}\n{end}{tail}"
 
 
-BLOCKS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "bench": ("bench.json", bench),
-    "misses": ("bench.json", misses),
-    "peers": ("peers.json", peers),
-    "profile": ("profile.json", profile),
+BLOCKS: dict[str, tuple[Path, str, Callable[[dict[str, Any]], str]]] = {
+    "bench": (PAGE, "bench.json", bench),
+    "misses": (PAGE, "bench.json", misses),
+    "peers": (PAGE, "peers.json", peers),
+    "profile": (PAGE, "profile.json", profile),
+    "bench-operator": (OPERATOR_PAGE, "bench-operator.json", operator),
 }
-"""Each block of the page: the file in `build/` that it shows, and how."""
+"""Each block: its page, the file in `build/` that it shows, and how."""
 
 
 def main() -> None:
     """Render what is there."""
-    page = PAGE.read_text()
-    for name, (file, render) in BLOCKS.items():
+    for name, (page, file, render) in BLOCKS.items():
         source = ROOT / "build" / file
         if source.exists():
-            page = put(page, name, render(json.loads(source.read_text())))
-    PAGE.write_text(page)
+            page.write_text(put(page.read_text(), name, render(json.loads(source.read_text()))))
     bench_file: Path = ROOT / "build/bench.json"
     if bench_file.exists():
         readme.main()

@@ -99,6 +99,7 @@ def bare_twin(stage: Stage, worker: QueueWorkerObject) -> str:
     name = f"bare-{worker.name}"
     template: Object = found["spec"]["template"]
     template["metadata"]["labels"] = {"app": name}
+    template["spec"].update(serviceAccountName="default", serviceAccount="default")  # the worker's own goes with its owner
     template["spec"].pop("topologySpreadConstraints", None)
     body = {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"app": name}},

@@ -15,23 +15,23 @@ from tests.waiting import wait_until
 def scale_in(stage: Stage) -> Row:
     """50 workers of which 5 are busy, whichever took the tasks; then 5 are enough."""
     turns, workers, busy = (2, 20, 5) if stage.quick else (20, 50, 5)
-    worker = stage.queueworker("shrink", concurrency=1, maxReplicas=workers, minReplicas=0, scaleDownWindow="1s")
     wrong: list[dict[str, Any]] = []
     seconds = []
     for _ in range(turns):
+        worker = stage.queueworker("shrink", concurrency=1, maxReplicas=workers, scaleDownWindow="1s")
         worker.patch(replicas=workers)
-        wait_until(lambda: _serving(stage, worker.name) == workers, 120, f"{workers} workers serve", pause=0.1)
+        wait_until(lambda worker=worker: _serving(stage, worker.name) == workers, 120, f"{workers} serve", pause=0.1)
         since = time.time()
-        stage.publish(worker, busy, 25.0)
-        wait_until(lambda: stage.in_flight(worker) == (busy, 0), 30, f"{busy} are busy", pause=0.05)
+        stage.publish(worker, busy, 20.0)
+        wait_until(lambda worker=worker: stage.in_flight(worker) == (busy, 0), 30, f"{busy} are busy", pause=0.05)
         begun = time.monotonic()
         worker.patch(replicas=None)
-        wait_until(lambda: len(stage.eyes.there(worker.name)) <= busy, 60, f"{busy} pods are left", pause=0.05)
+        wait_until(lambda worker=worker: len(stage.eyes.there(worker.name)) <= busy, 60, f"{busy} are left", pause=0.05)
         seconds.append(time.monotonic() - begun)
-        told = stage.agent.record("terminating", since=since, name=worker.name)[: workers - busy]
+        told = stage.agent.record("terminating", since=since, name=worker.name)
         wrong += [line for line in told if line["busy"] or line["drain"] != "drained"]
-        wait_until(lambda: stage.in_flight(worker) == (0, 0), 60, "the tasks have run", pause=0.1)
-    stage.clear(worker)
+        wait_until(lambda worker=worker: stage.in_flight(worker) == (0, 0), 60, "the tasks have run", pause=0.1)
+        stage.clear(worker)
     return Row(
         "scale_in",
         f"{workers} → {busy} workers with {busy} busy at random, {turns} times: wrong victims",
@@ -55,8 +55,7 @@ def kills(stage: Stage) -> Row:
         other = workers[(turn + 1) % len(workers)]
         stage.publish(other, dice.randint(2, 30), dice.uniform(0.5, 6.0))
         time.sleep(dice.uniform(0.0, 4.0))
-        alive = [process for process in stage.operators.processes if process.poll() is None]
-        stage.operators.kill(dice.choice(alive))
+        stage.operators.kill(dice.choice(stage.operators.alive))
         killed = time.monotonic()
         stage.operators.start()
         stage.publish(worker, 20, 2.0)
@@ -67,9 +66,8 @@ def kills(stage: Stage) -> Row:
             stuck.append(str(late))
     wait_until(lambda: not any(stage.eyes.there(worker.name) for worker in workers), 120, "all are at nought", pause=0.5)
     removed = stage.agent.busy_removed(since=since)
-    for process in [process for process in stage.operators.processes if process.poll() is None][1:]:
-        process.terminate()
-        process.wait(15)
+    for process in stage.operators.alive[1:]:
+        stage.operators.end(process)
     stage.clear(*workers)
     return Row(
         "kills",

@@ -152,7 +152,7 @@ class Api:
         while True:
             accept = NAMES_ONLY if names_only else "application/json"
             page = await self.call("GET", f"{path_of(kind, namespace)}?{urlencode(query)}", accept=accept)
-            found += page["items"]
+            found += page["items"] or ()  # an empty list of names is null
             query["continue"] = (page.get("metadata") or {}).get("continue") or ""
             if not query["continue"]:
                 return found

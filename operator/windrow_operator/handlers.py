@@ -6,7 +6,7 @@ kopf lists anew after a watch was cut, but says nothing of what went meanwhile; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import kopf
@@ -177,6 +177,9 @@ class Sweep:
                 del entry.pods[name]
 
 
+Handler = Callable[..., Coroutine[Any, Any, None]]
+
+
 def registered(keeping: Keeping, relisted: asyncio.Event, login: Callable[[], kopf.ConnectionInfo]) -> kopf.OperatorRegistry:
     """kopf's registry with our handlers: events only, so nothing is written to any object and no finalizer is set."""
     registry = kopf.OperatorRegistry()
@@ -185,8 +188,9 @@ def registered(keeping: Keeping, relisted: asyncio.Event, login: Callable[[], ko
     def _login(**_: Any) -> kopf.ConnectionInfo:
         return login()
 
-    def follow(seen: Callable[[dict[str, Any]], None], gone: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
-        def handle(event: kopf.RawEvent, **_: Any) -> None:
+    def follow(seen: Callable[[dict[str, Any]], None], gone: Callable[[dict[str, Any]], None]) -> Handler:
+        # A coroutine, though it awaits nothing: kopf runs plain functions in threads, beside the loops that read `watched`.
+        async def handle(event: kopf.RawEvent, **_: Any) -> None:
             if event["type"] is None:
                 relisted.set()
             raw = dict(event["object"])

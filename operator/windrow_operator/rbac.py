@@ -36,8 +36,8 @@ class Rule:
         return {**rule, "resourceNames": list(self.named)} if self.named else rule
 
 
-_KEPT = ("get", "create", "patch")
-"""For an object that is kept as it should be: is one of that name ours, make it, put it right. It is never deleted by us."""
+_KEPT = ("get", "list", "create", "patch")
+"""For what is kept as it should be: is one of that name ours, was one edited, make it, put it right. Nothing is deleted."""
 
 RULES = (
     Rule(names.GROUP, names.PLURAL, ("list", "watch"), "To know every QueueWorker and its changes."),
@@ -50,7 +50,7 @@ RULES = (
     Rule(
         "apps",
         "deployments",
-        ("list", "watch", *_KEPT),
+        ("watch", *_KEPT),
         "To keep each queue's Deployment as its spec says and as large as its queue needs.",
     ),
     Rule("policy", "poddisruptionbudgets", _KEPT, "To keep each queue's PodDisruptionBudget."),
@@ -128,7 +128,8 @@ def table() -> str:
     """The rules as a table of the docs."""
     lines = ["| may | what | where | why |", "|---|---|---|---|"]
     for rule in rules(["…"], pod_monitors=True):
-        what = f"{rule.resource}.{rule.group}" if rule.group else rule.resource
+        resource, slash, sub = rule.resource.partition("/")
+        what = f"{resource}.{rule.group}{slash}{sub}" if rule.group else rule.resource
         named = f" `{', '.join(rule.named)}`" if rule.named and rule.named != ("…",) else " by name" if rule.named else ""
         where = "each watched namespace" if rule.where == "watched" else "its own namespace"
         lines.append(f"| {', '.join(rule.verbs)} | `{what}`{named} | {where} | {rule.reason} |")
@@ -169,7 +170,11 @@ def main() -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAMESPACE/NAME", help="a Secret that a spec's connection names"
     )
+    parser.add_argument("--table", action="store_true", help="print the rules as docs/operator.md has them")
     given = parser.parse_args()
+    if given.table:
+        sys.stdout.write(table())
+        return
     secrets: dict[str, list[str]] = {}
     for secret in given.secret:
         place, slash, name = secret.partition("/")

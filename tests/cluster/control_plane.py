@@ -29,6 +29,7 @@ from windrow.local.processes import launch, log_tail, stop
 CONTROLLERS = (
     "deployment-controller", "replicaset-controller", "garbage-collector-controller", "namespace-controller",
     "serviceaccount-controller", "root-ca-certificate-publisher-controller", "disruption-controller",
+    "clusterrole-aggregation-controller",
 )  # fmt: skip
 """No node lifecycle controller: nobody is to be evicted because a test machine was busy."""
 NODES = 3

@@ -68,3 +68,32 @@ def test_two_builds_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert second.stderr.read() == ""
     second.stderr.close()
     assert source.program.read_text() == "made by the first"
+
+
+def test_assets_that_are_named_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What `KUBEBUILDER_ASSETS` has is used, and what it lacks is taken from what was built here."""
+    built = parts.find()
+    for name in ("kube-apiserver", "etcd", "kubectl"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    found = parts.find()
+    assert [found.kube_apiserver, found.etcd, found.kubectl] == [
+        (str(tmp_path / name),) for name in ("kube-apiserver", "etcd", "kubectl")
+    ]
+    assert found.kube_controller_manager == built.kube_controller_manager
+
+
+def test_a_build_that_fails_says_why_and_leaves_no_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Half a program is never taken for one; what the compiler said is in the sentence."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(parts, "HERE", tmp_path)
+    broken = parts.Source("broken", "1", ".")
+    broken.folder.mkdir()
+    (broken.folder / "go.mod").write_text("module broken\n\ngo 1.24\n")
+    (broken.folder / "main.go").write_text("package main\n\nfunc main() { nothing() }\n")
+    try:
+        with pytest.raises(parts.BuildFailed, match=r"broken could not be built: .*undefined: nothing"):
+            parts._build(broken)
+    except parts.Missing as reason:
+        pytest.skip(str(reason))
+    assert sorted(path.name for path in broken.program.parent.iterdir()) == ["lock"]

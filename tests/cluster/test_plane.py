@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from benchmarks.operator.costs import writes
 from tests.cluster.agent.playing import Agent
 from tests.cluster.api import APPS, CORE, Api
+from tests.cluster.control_plane import Plane, given
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.parts import find
 from tests.cluster.publishing import publish
 from tests.waiting import wait_until
 from windrow.broker import observe
@@ -67,6 +72,38 @@ def test_an_account_may_do_what_its_roles_say(kubectl: Kubectl) -> None:
     kubectl("create", "serviceaccount", "nobody")
     token = kubectl("create", "token", "nobody").strip()
     assert "nobody" in kubectl.refusal("--token", token, "get", "pods")
+
+
+def test_a_cluster_that_runs_already_can_be_named(plane: Plane, namespace: str, tmp_path: Path) -> None:
+    """From its kubeconfig alone: the same API server, with a certificate to check it by."""
+    named = given(plane.kubeconfig, find(), tmp_path)
+    assert named.api.get(f"{CORE}/namespaces/{namespace}")["metadata"]["name"] == namespace
+    assert named.authority is not None
+    assert Kubectl(named, namespace)("get", "serviceaccounts", "-o", "name").split() == ["serviceaccount/default"]
+    named.api.close()
+
+
+def test_what_an_account_writes_is_on_record(plane: Plane, kubectl: Kubectl, namespace: str) -> None:
+    """The audit log has each write of a service account, and nothing of people: what an operator costs is read there."""
+    kubectl("create", "serviceaccount", "writer")
+    kubectl("create", "role", "writer", "--verb=create", "--resource=configmaps")
+    kubectl("create", "rolebinding", "writer", "--role=writer", f"--serviceaccount={namespace}:writer")
+    token = kubectl("create", "token", "writer").strip()
+    tries = 0
+
+    def wrote() -> bool:
+        nonlocal tries
+        tries += 1  # one that is refused is on record too
+        try:
+            kubectl("--token", token, "create", "configmap", "mine")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    wait_until(wrote, 10, "its role is known")
+    user = f"system:serviceaccount:{namespace}:writer"
+    wait_until(lambda: writes(plane.audit, user) == {"configmaps create": tries}, 10, "each write is on record")
+    assert not writes(plane.audit, "admin")
 
 
 def test_a_played_worker_does_a_workers_part(

@@ -42,6 +42,10 @@ def test_pod_monitors_are_asked_for() -> None:
 def test_watching_some_namespaces_takes_no_cluster_wide_right() -> None:
     made = manifests("windrow", ["shop", "post"])
     assert not of_kind(made, "ClusterRole")
+    lease, *others = of_kind(made, "Role")
+    assert {resource for rule in lease["rules"] for resource in rule["resources"]} == {"leases"}
+    for role in others:
+        assert "leases" not in {resource for rule in role["rules"] for resource in rule["resources"]}
     assert [(role["metadata"]["namespace"], role["metadata"]["name"]) for role in of_kind(made, "Role")] == [
         ("windrow", "windrow-operator-lease"),
         ("post", "windrow-operator"),

@@ -207,6 +207,7 @@ def test_pods_keep_to_the_restricted_standard() -> None:
     spec = pod()["spec"]
     assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert spec["automountServiceAccountToken"] is False
+    assert rendered()["ServiceAccount"]["automountServiceAccountToken"] is False
     assert container()["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},

@@ -152,6 +152,16 @@ def test_a_pod_with_a_deletion_time_is_terminating() -> None:
             id="unschedulable",
         ),
         pytest.param(
+            {"conditions": [{"type": "PodScheduled", "status": "False"}]},
+            Trouble("Unschedulable", ""),
+            id="unschedulable, no word",
+        ),
+        pytest.param(
+            {"containerStatuses": [container(state=CRASHED, lastState={"terminated": {"exitCode": 2}}, restartCount=3)]},
+            Trouble("CrashLoopBackOff", "container worker: exit code 1 (Error), 3 restarts"),
+            id="just crashed again",
+        ),
+        pytest.param(
             {
                 "phase": "Failed",
                 "reason": "Evicted",
@@ -172,8 +182,16 @@ def deployment(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, A
 
 
 def test_a_new_deployment_is_rolling_until_it_was_looked_at() -> None:
-    state = DeploymentState.of(deployment(replicas=3))
-    assert (state.replicas, state.exists, state.rolling) == (3, 0, True)
+    assert DeploymentState.of(deployment(replicas=3)) == DeploymentState(
+        uid="d1", generation=4, observed_generation=0, replicas=3, exists=0, updated=0, ready=0, available=0
+    )
+    assert DeploymentState.of(deployment(replicas=3)).rolling
+
+
+def test_a_deployment_that_says_no_number_has_one_pod_and_may_be_paused() -> None:
+    assert DeploymentState.of(deployment()).replicas == 1
+    assert DeploymentState.of(deployment(paused=True)).paused
+    assert not DeploymentState.of(deployment()).paused
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,22 @@ CASES = [
         Said("WorkersHealthy", "False", "ProgressDeadlineExceeded", "The rollout is stuck: timed out."),
         id="stuck rollout",
     ),
+    pytest.param(
+        entry(pods=[]),
+        READ,
+        Said("WorkersHealthy", "True", "NotAllReady", "0 of 2 pods are ready, none is in trouble."),
+        id="not made yet",
+    ),
+    pytest.param(
+        entry(deployment=deployment(replicas=0)),
+        READ,
+        Said("WorkersHealthy", "True", "AllReady", "Every pod is ready."),
+        id="about to go to zero",
+    ),
     # ScalingActive
+    pytest.param(
+        entry(), Figures(), Said("ScalingActive", "Unknown", "NotYetDecided", "No decision was made yet."), id="nothing read"
+    ),
     pytest.param(
         entry({"scaling": {"minReplicas": 1, "maxReplicas": 9}}),
         READ,
@@ -255,6 +270,18 @@ def test_a_spec_that_cannot_be_read_is_said_with_its_sentence() -> None:
     status = status_of(unread, None, NOW)
     assert "queue" not in status
     assert "mode" not in status
+
+
+def test_before_anything_is_known_nothing_is_claimed() -> None:
+    status = status_of(entry(deployment=None, pods=[]), Figures(), NOW)
+    del status["conditions"]
+    assert status == {
+        "observedGeneration": 4,
+        "replicas": 0,
+        "selector": "windrow.dev/queueworker=mail",
+        "queue": "mail",
+        "mode": "Auto",
+    }
 
 
 def test_every_condition_is_documented_and_made_in_the_same_order() -> None:
@@ -397,6 +424,27 @@ def test_a_condition_that_turns_is_written_at_once_but_other_words_for_it_are_no
     more = status_of(entry(pods=[pod("a", trouble=CRASH), pod("b", trouble=CRASH)]), READ, NOW)
     assert not due(turned, more, 1)
     assert due(turned, more, 5)
+
+
+def test_pods_that_start_and_end_are_no_alarm() -> None:
+    ready = status_of(entry(), READ, NOW)
+    starting = status_of(entry(pods=[pod("a"), pod("b", ready=False)]), READ, NOW)
+    assert ready != starting
+    assert not due(ready, starting, 4.9)
+    assert due(ready, starting, 5)
+
+
+def test_another_number_of_pods_is_no_rollout() -> None:
+    scaled = entry(deployment=deployment(generation=3, replicas=2))
+    healthy = said(scaled, READ, "WorkersHealthy")
+    assert healthy is not None
+    assert healthy.reason == "AllReady"
+
+
+def test_another_trouble_is_told_at_once() -> None:
+    crash = status_of(entry(pods=[pod("a", trouble=CRASH)]), READ, NOW)
+    image = status_of(entry(pods=[pod("a", trouble=Trouble("ErrImagePull", "no"))]), READ, NOW)
+    assert due(crash, image, 0)
 
 
 def made(name: str, at: str, spec: dict[str, Any] | None = None, namespace: str = "shop") -> Entry:

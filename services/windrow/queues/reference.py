@@ -20,7 +20,8 @@ _HEAD = """# QueueWorker
 <!-- Made from the model by `python -m windrow.queues > docs/queueworker.md`; a test fails when it is stale. -->
 
 One `QueueWorker` says all that is particular to one queue. `windrow up` and `windrow worker` read it from `windrow.yaml`:
-as many documents as there are queues, separated by `---`, or one `kind: List`.
+as many documents as there are queues, separated by `---`, or one `kind: List`. `kubectl apply -f windrow.yaml` gives the same
+file to a cluster, whose API server checks it by the same rules ([operator.md](operator.md)).
 
 ```yaml
 apiVersion: windrow.dev/v1alpha1
