@@ -36,8 +36,8 @@ class Rule:
         return {**rule, "resourceNames": list(self.named)} if self.named else rule
 
 
-_KEPT = ("get", "create", "patch")
-"""For an object that is kept as it should be: is one of that name ours, make it, put it right. It is never deleted by us."""
+_KEPT = ("get", "list", "create", "patch")
+"""For what is kept as it should be: is one of that name ours, was one edited, make it, put it right. Nothing is deleted."""
 
 RULES = (
     Rule(names.GROUP, names.PLURAL, ("list", "watch"), "To know every QueueWorker and its changes."),
@@ -50,7 +50,7 @@ RULES = (
     Rule(
         "apps",
         "deployments",
-        ("list", "watch", *_KEPT),
+        ("watch", *_KEPT),
         "To keep each queue's Deployment as its spec says and as large as its queue needs.",
     ),
     Rule("policy", "poddisruptionbudgets", _KEPT, "To keep each queue's PodDisruptionBudget."),
