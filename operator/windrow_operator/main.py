@@ -39,7 +39,7 @@ def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> in
 
     Raises ApiError when there is nothing to log in with, OSError when its port is in use.
     """
-    from windrow.server.logs import configure
+    from windrow.logs import configure
 
     configure(config.log_format)
     # kopf tells each event that it handles.
