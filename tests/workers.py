@@ -89,8 +89,15 @@ class Work:
 
     def children(self, process: subprocess.Popen[bytes]) -> list[int]:
         """The pool processes of a worker."""
-        found = children_of(process.pid)
-        return [pid for pid in found if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() != NAME.decode()]
+        found = []
+        for pid in children_of(process.pid):
+            try:
+                name = Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+            except OSError:  # it has ended meanwhile
+                continue
+            if name != NAME.decode():
+                found.append(pid)
+        return found
 
     def events(self) -> list[dict[str, Any]]:
         """Every event on the stream, in order."""

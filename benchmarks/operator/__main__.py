@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,16 @@ def run(keys: list[str], quick: bool, keep: Path | None) -> list[Row]:
 def _row(key: str, stage: Stage) -> Row:
     """A row; one that can't be measured is a miss that says why."""
     print(f"{time.strftime('%H:%M:%S')} {key}", file=sys.stderr, flush=True)
+    fallen = stage.operators.fallen()
     try:
-        return ROWS[key](stage)
+        row = ROWS[key](stage)
+        fallen = stage.operators.fallen()[len(fallen) :]
+        return replace(row, checks=(*row.checks, most("operators that ended by themselves", len(fallen), 0))) if fallen else row
     except Exception as failed:  # noqa: BLE001 - the other rows are still measured
         traceback.print_exc()
         print(stage.operators.log()[-4000:], file=sys.stderr)
+        if not stage.operators.alive:
+            stage.operators.start()
         return Row(key, "could not be measured", (most("failures", 1, 0),), note=str(failed).replace("\n", " ")[:300])
 
 

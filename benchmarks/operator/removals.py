@@ -55,8 +55,7 @@ def kills(stage: Stage) -> Row:
         other = workers[(turn + 1) % len(workers)]
         stage.publish(other, dice.randint(2, 30), dice.uniform(0.5, 6.0))
         time.sleep(dice.uniform(0.0, 4.0))
-        alive = [process for process in stage.operators.processes if process.poll() is None]
-        stage.operators.kill(dice.choice(alive))
+        stage.operators.kill(dice.choice(stage.operators.alive))
         killed = time.monotonic()
         stage.operators.start()
         stage.publish(worker, 20, 2.0)
@@ -67,9 +66,8 @@ def kills(stage: Stage) -> Row:
             stuck.append(str(late))
     wait_until(lambda: not any(stage.eyes.there(worker.name) for worker in workers), 120, "all are at nought", pause=0.5)
     removed = stage.agent.busy_removed(since=since)
-    for process in [process for process in stage.operators.processes if process.poll() is None][1:]:
-        process.terminate()
-        process.wait(15)
+    for process in stage.operators.alive[1:]:
+        stage.operators.end(process)
     stage.clear(*workers)
     return Row(
         "kills",

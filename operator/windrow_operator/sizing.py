@@ -204,8 +204,8 @@ class _Down:
             return same, (), None
         ask = choose_victims(self.seen, self.wanted)
         if self._nothing_left:
-            # A ready pod whose worker is not known works, and has yet to say so: Redis may have lost what it knew.
-            if all(member.drained or (member.worker is None and not member.pod.ready) for member in crew.members):
+            # A pod that starts may be at work in a moment; a ready one whose worker is not known is: Redis may have lost it.
+            if self._created and all(member.drained or member.stuck(self.now) for member in crew.members):
                 return 0, (), None
             return same, ask, None
         if crew.rolling:
@@ -229,11 +229,15 @@ class _Down:
         idle = self.seen.in_flight == 0 and (self.seen.ready == 0 or self.seen.paused)
         return self.wanted == 0 and idle and not any(member.busy for member in self.crew.members)
 
+    @property
+    def _created(self) -> bool:
+        """Whether the ReplicaSet has made all its pods, or has failed to for so long that it will not in a moment."""
+        return not self.crew.missing or (self.short is not None and self.now - self.short > SLOW_SECONDS)
+
     def _without_stuck(self) -> int:
         """spec.replicas without pods that don't come up: a ReplicaSet gives up those and drained ones before all that serve."""
         crew, same = self.crew, self.deployment.replicas
-        late = self.short is not None and self.now - self.short > SLOW_SECONDS
-        if crew.owed or (crew.missing and not late) or not all(member.stuck(self.now) for member in crew.unsure):
+        if crew.owed or not self._created or not all(member.stuck(self.now) for member in crew.unsure):
             return same
         return same - min(len(crew.unsure) + crew.missing, max(0, self.seen.serving - self.wanted))
 

@@ -61,7 +61,8 @@ def due(old: Status, new: Status, since_write_s: float) -> bool:
 
 
 def _at_once(status: Status) -> tuple[Any, ...]:
-    said = tuple((c["type"], c["status"], c["reason"]) for c in status.get("conditions", ()))
+    # While a condition holds, its reason tells of ordinary life: pods start, pods end.
+    said = tuple((c["type"], c["status"], c["status"] == "True" or c["reason"]) for c in status.get("conditions", ()))
     return (*(status.get(key) for key in ("observedGeneration", "selector", "queue", "mode")), said)
 
 

@@ -29,6 +29,8 @@ class Settings:
     """`WINDROW_SPECS`: the `windrow.yaml` that a worker or a platform reads."""
     spec: str | None = None
     """`WINDROW_SPEC`: the one QueueWorker, as JSON, that `windrow worker` serves when it is given no name: what a pod gets."""
+    namespace: str | None = None
+    """`WINDROW_NAMESPACE`: `pause`, `release`, `scale` and `status` are about this namespace of the kubeconfig's cluster."""
     host: str = "127.0.0.1"
     """`WINDROW_HOST`: the address that metrics and the API listen on."""
     port: int = 0
@@ -58,6 +60,7 @@ class Settings:
             state_dir=Path(env.get("WINDROW_STATE", ".windrow")),
             specs=Path(specs) if specs else None,
             spec=env.get("WINDROW_SPEC") or None,
+            namespace=env.get("WINDROW_NAMESPACE") or None,
             host=env.get("WINDROW_HOST", "127.0.0.1"),
             port=_port(env, "WINDROW_PORT"),
             advertise=_address(env, "WINDROW_ADVERTISE"),

@@ -139,6 +139,18 @@ def told(self, failed_id):
     note("told", self.request.id, failed_id)
 
 
+@app.task(bind=True)
+def stays(self):
+    note("stays", self.request.id)
+    time.sleep(60)
+
+
+@app.task(bind=True, acks_late=False)
+def stays_early(self):
+    note("stays", self.request.id)
+    time.sleep(60)
+
+
 @app.task(bind=True, base=Dying)
 def fails(self):
     note("fails", self.request.id)

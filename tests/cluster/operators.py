@@ -27,6 +27,7 @@ class Operators:
     redis_url: str
     command: Sequence[str] = (sys.executable, "-m", "windrow_operator")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _told: set[int] = field(default_factory=set)
 
     def start(self, *flags: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start one more replica; nothing is waited for."""
@@ -50,15 +51,31 @@ class Operators:
         self.processes.append(process)
         return process
 
+    @property
+    def alive(self) -> list[subprocess.Popen[bytes]]:
+        """The replicas that run."""
+        return [process for process in self.processes if process.poll() is None]
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """SIGKILL one replica."""
+        self._told.add(process.pid)
         process.kill()
         process.wait()
+
+    def end(self, process: subprocess.Popen[bytes]) -> int:
+        """SIGTERM one replica and wait for its end; answers its exit code."""
+        self._told.add(process.pid)
+        return stop(process, [(signal.SIGCONT, 0.0), (signal.SIGTERM, 10.0)])
 
     def stop(self) -> None:
         """Stop all that still run."""
         for process in self.processes:
-            stop(process, [(signal.SIGCONT, 0.0), (signal.SIGTERM, 10.0)])
+            self.end(process)
+
+    def fallen(self) -> list[str]:
+        """The replicas that ended though nobody told them to: which one, and its exit code."""
+        ended = [(number, one) for number, one in enumerate(self.processes) if one.poll() is not None]
+        return [f"operator {number} ended with {one.returncode}" for number, one in ended if one.pid not in self._told]
 
     def log_of(self, number: int) -> Path:
         """Where a replica logs, by the order of their starts."""

@@ -187,11 +187,21 @@ def test_a_spec_that_is_left_out_is_all_defaults(api: Api, namespace: str, crd: 
 
 
 def test_an_explicit_null_is_no_value_to_the_api_server(api: Api, namespace: str, crd: None) -> None:
-    """In a file it is refused; the API server drops one where a value is missing, and fills in the default."""
+    """In a file it is refused; the API server takes it for a key that is left out."""
     kept = judged(api, namespace, document({"concurrency": None, "rateLimit": None}))
     assert kept["spec"]["concurrency"] == 2
     assert kept["spec"].get("rateLimit") is None
     assert accepted_by_model(document({"rateLimit": None})) is None
+
+
+def test_an_applied_null_needs_a_default(api: Api, namespace: str, crd: None) -> None:
+    def applied(spec: dict[str, Any]) -> dict[str, Any]:
+        path = f"{QUEUEWORKERS}/namespaces/{namespace}/queueworkers/mail"
+        return api.patch(path, document(spec), "apply", fieldManager="me", dryRun="All")
+
+    assert applied({"concurrency": None})["spec"]["concurrency"] == 2
+    with pytest.raises(Refused, match=r"spec\.rateLimit"):
+        applied({"rateLimit": None})
 
 
 def test_a_client_that_does_not_ask_loses_its_unknown_keys(api: Api, namespace: str, crd: None) -> None:

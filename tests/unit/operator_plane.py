@@ -26,7 +26,8 @@ class Pod:
     number: int
     created: float
     starts: float
-    """Seconds from being scheduled to being ready."""
+    """Seconds from being scheduled to being ready; more than all that is late here, or a pod that is given up since it does not
+    come up could be at work when it goes."""
     scheduled: float | None = None
     terminating: float | None = None
     cost: str | None = None
@@ -130,7 +131,7 @@ class Plane:
             if pod.tasks:
                 self.busy_removed.append(f"{pod.name} at {self.now - START:.0f}")
         for _ in range(wanted - len(active)):
-            self.pods.append(Pod(self._made, self.now, self.dice.randint(3, 8)))
+            self.pods.append(Pod(self._made, self.now, self.dice.randint(6, 10)))
             self._made += 1
 
     def _kubelet(self) -> None:

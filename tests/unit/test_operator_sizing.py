@@ -89,10 +89,12 @@ def test_a_pod_that_comes_up_takes_nobody_away(other: object) -> None:
     assert made.held.reason is Hold.PENDING
 
 
-def test_to_nought_though_a_pod_is_pending() -> None:
+def test_to_nought_though_a_pod_does_not_come_up() -> None:
     """When nothing is left to do and each worker has drained, all go, those that never came up too, also in a rollout."""
-    pods = [pod(0, drained_cost=True), pending(1, template_hash="two")]
+    pods = [pod(0, drained_cost=True), pending(1, template_hash="two", trouble=UNSCHEDULABLE)]
     assert sized(pods, reading(info(0, drain="drained")), 2).replicas == 0
+    # One that starts may be at work in a moment: it is waited for.
+    assert sized([pods[0], pending(1)], reading(info(0, drain="drained")), 2).replicas == 2
     busy = sized(pods, reading(info(0), in_flight=0), 2)
     assert (busy.replicas, busy.ask) == (2, ("id-000",))
 

@@ -426,6 +426,27 @@ def test_a_condition_that_turns_is_written_at_once_but_other_words_for_it_are_no
     assert due(turned, more, 5)
 
 
+def test_pods_that_start_and_end_are_no_alarm() -> None:
+    ready = status_of(entry(), READ, NOW)
+    starting = status_of(entry(pods=[pod("a"), pod("b", ready=False)]), READ, NOW)
+    assert ready != starting
+    assert not due(ready, starting, 4.9)
+    assert due(ready, starting, 5)
+
+
+def test_another_number_of_pods_is_no_rollout() -> None:
+    scaled = entry(deployment=deployment(generation=3, replicas=2))
+    healthy = said(scaled, READ, "WorkersHealthy")
+    assert healthy is not None
+    assert healthy.reason == "AllReady"
+
+
+def test_another_trouble_is_told_at_once() -> None:
+    crash = status_of(entry(pods=[pod("a", trouble=CRASH)]), READ, NOW)
+    image = status_of(entry(pods=[pod("a", trouble=Trouble("ErrImagePull", "no"))]), READ, NOW)
+    assert due(crash, image, 0)
+
+
 def made(name: str, at: str, spec: dict[str, Any] | None = None, namespace: str = "shop") -> Entry:
     given = entry(spec, name=name)
     given.key = Key(namespace, name)

@@ -13,6 +13,7 @@ from windrow.authoring.base import adopt, mixed
 from windrow.authoring.bodies import body_of
 from windrow.authoring.canvas import hand_results_past_execution_id
 from windrow.authoring.configure import configure
+from windrow.authoring.lost import register
 from windrow.authoring.owed import publish_once
 from windrow.authoring.parameters import ExecutionIdParameter
 from windrow.authoring.publishing import bounded_send_task, producers
@@ -66,6 +67,7 @@ def install(app: A, redis_url: str | None = None, key_prefix: str = "") -> A:
             celery.__dict__.pop("control", None)
         for task in list(celery._tasks.values()):
             adopt(task)
+        register(celery)
     return app
 
 

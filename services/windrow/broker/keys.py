@@ -43,6 +43,7 @@ class Keys:
     servers = _key("windrow:servers")
     decisions = _key("windrow:decisions")
     refused = _key("windrow:refused")
+    untold = _key("windrow:untold")
 
     def inflight(self, worker: str) -> str:
         """The messages a worker has taken and not finished."""

@@ -11,6 +11,7 @@ import http.client
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import redis
@@ -53,6 +54,8 @@ class LeaseKeeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._beats = 0
+        self.answered_since: float | None = None
+        """Since when Redis has answered each beat (monotonic seconds); None while it does not."""
         self._leader = ""
         self._beating = threading.Lock()
 
@@ -97,8 +100,11 @@ class LeaseKeeper:
                     if self.beat() == DEAD:
                         break
                     away = False
+                if self.answered_since is None:
+                    self.answered_since = time.monotonic()
             except (redis.RedisError, OSError) as error:
                 pause = AGAIN_SECONDS
+                self.answered_since = None
                 told = self._ask_leader()
                 if not away:
                     logger.warning("the lease can't be renewed: %s; running tasks go on%s", error, told)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from windrow.broker import lease
 from windrow.broker.client import Client
 from windrow.broker.scripts import load
+from windrow.broker.untold import tell_lost
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +73,16 @@ class Recovery:
             pipe.hgetall(keys.beats)
             pipe.smembers(keys.exited)
             pipe.scard(keys.spent)
-            known, beats, exited, spent = pipe.execute()
+            pipe.hlen(keys.untold)
+            known, beats, exited, spent, untold = pipe.execute()
         workers = {worker.decode(): beats.get(worker, b"") for worker in known}
         dead = self._silence.dead(workers, now)
         # A watched process that has exited, with children that die with it, needs no counting.
         dead += [worker.decode() for worker in exited if worker.decode() in workers and worker.decode() not in dead]
         for worker in dead:
             self.recover(worker)
+        if untold or dead:
+            tell_lost(self._client)
         if spent > MOST_SPENT or (spent and now - self._spent_since > SPENT_SECONDS):
             self._client.rename(keys.spent, keys.spent_before)
             self._spent_since = now
@@ -99,6 +103,7 @@ class Recovery:
         names = [
             keys.epochs, keys.beats, keys.workers, keys.drain, keys.inflight(worker), keys.started(worker),
             keys.gone, keys.events, keys.recoveries, keys.exited, keys.held, keys.spent,
+            keys.untold,
         ]  # fmt: skip
         arguments = [worker, int(time.time() * 1000), keys.prefix, self._max.get(queue, self._default)]
         back, lost = load("recover")(self._client, names, arguments)

@@ -32,6 +32,8 @@ LOOK_SECONDS_UNTRACKED = 0.1
 """How often a worker looks that no push can reach. With tracking forbidden that is the queue's listener alone, the others have
 their bells; with RESP2 it is each. Second connections that block (BLMOVE of a list onto itself, one for each priority) were not
 worth it: every Redis that Windrow supports speaks RESP3."""
+ASKED, DRAINED = b"asked", b"drained"
+"""What Redis has of this worker when a scaler wants it gone, and when it has answered that it drained."""
 ALONE, CLEARING = 1, 2
 LISTENER, IDLE, LISTENER_OF_MORE = 1, 2, 3
 """What a call says that this worker is now; in the first two cases nothing waits, and it will hear of what comes."""
@@ -65,6 +67,7 @@ class Taker:
         on_hand_back: Callable[[], None] = lambda: None,
         on_double: Callable[[Taken], None] = lambda taken: None,
         on_restored: Callable[[], None] = lambda: None,
+        on_drain: Callable[[bool], None] = lambda drained: None,
         generation: int = 0,
     ) -> None:
         """`generation` tells the processes apart that serve one worker one after the other."""
@@ -75,11 +78,12 @@ class Taker:
         )
         self._on_revoked, self._on_killed, self._on_gone, self._on_idle = on_revoked, on_killed, on_gone, on_idle
         self._on_hand_back, self._on_double, self._on_restored = on_hand_back, on_double, on_restored
+        self._on_drain = on_drain
         self._deliver: Callable[[Taken], None] | None = None
         self._hub: Any = None
         self._wire: Wire | None = None
         self._sent_at: float | None = None
-        self._look, self._look_when_free = True, False
+        self._look, self._look_when_free, self._look_when_empty = True, False, False
         self._asked = 0
         self._not_before = 0.0
         self._oldest_said: float | None = None
@@ -228,6 +232,7 @@ class Taker:
             self._heard
             or (self._look and (wanted > 0 or inflight.clearing))
             or (self._look_when_free and wanted > 0 and inflight.idle_slots > 0)
+            or (self._look_when_empty and not inflight.messages)
         )
         asks = (now >= self._not_before and looks) or (resting and self._is > 0)
         takes = asks and (resting or len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2)
@@ -250,7 +255,7 @@ class Taker:
         for operation in self.inflight.batch():
             arguments.extend(operation)
         if wanted >= 0:
-            self._look = self._look_when_free = self._heard = False
+            self._look = self._look_when_free = self._look_when_empty = self._heard = False
             self._looked_at = now
             self._asked = wanted
         self._oldest_said = None
@@ -306,7 +311,7 @@ class Taker:
             # Unknown to Redis: forgotten with the data of a new server, or declared dead. `resume` tells which.
             self._lost(redis.ConnectionError("Redis does not know this worker"))
             return
-        _, refused, taken, _drain, version, next_look, limited, killed, what, doubles, alone, copies, allowed = reply
+        _, refused, taken, drain, version, next_look, limited, killed, what, doubles, alone, copies, allowed = reply
         self.inflight.answered(time.monotonic())
         if refused:
             logger.warning("%d finishes were refused: their messages had been given to another worker", len(refused))
@@ -322,6 +327,8 @@ class Taker:
         if taken and any(operation[0] == "G" for operation in self.inflight.outbox):
             self.inflight.give_back_waiting()  # older ones are about to go back: these must not overtake them
         if what >= 0:
+            self._on_drain(drain == DRAINED)
+            self._look_when_empty = drain == ASKED and bool(self.inflight.messages)
             self.inflight.clearing = alone == CLEARING
             self.inflight.alone = first if alone == ALONE else self.inflight.alone
             self._settle_down(what, len(taken), allowed)

@@ -106,6 +106,13 @@ def find_target(state: Path | None) -> Target:
     )
 
 
+def _in_the_environment() -> Target:
+    """What the environment alone says, whatever runs on this machine."""
+    with refusing(ValueError):
+        settings = Settings.from_env()
+    return Target(settings.state_dir, settings.redis_url, settings.database_url, settings.key_prefix)
+
+
 state_option = click.option(
     "--state",
     type=click.Path(path_type=Path),
@@ -124,7 +131,8 @@ def about_a_platform(command: F) -> F:
         import redis
 
         try:
-            return command(*args, target=find_target(state), **options)
+            target = find_target(state) if options.get("cluster") is None else _in_the_environment()
+            return command(*args, target=target, **options)
         except redis.RedisError as error:
             raise click.ClickException(f"Redis must answer, and it says: {one_line(error)}") from error
 

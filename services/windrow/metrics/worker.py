@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterable
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
 from windrow.metrics.catalogue import OTHER, OUTCOMES, WORKER_ERRORS, WORKER_TASKS, build, exported_by
+
+Page = tuple[str, list[tuple[str, str]], bytes]
+"""An HTTP answer: its status (`200 OK`), its headers, its body."""
 
 
 class WorkerMetrics:
@@ -21,7 +22,6 @@ class WorkerMetrics:
     def __init__(self, registry: CollectorRegistry, queue: str, slots: int) -> None:
         # A worker's registry holds nothing but these; `_created` would double its series.
         disable_created_metrics()
-        self._registry = registry
         self._queue = queue
         self._slots = slots
         metrics = build(registry, [metric.name for metric in exported_by("worker")])
@@ -38,7 +38,7 @@ class WorkerMetrics:
         self._outcomes: dict[tuple[str, str], Counter] = {}
         self._retried: dict[str, Counter] = {}
         self._errors: dict[tuple[str, str], Counter] = {}
-        self._served: tuple[WSGIServer, Thread] | None = None
+        self._scrape = make_wsgi_app(registry)
         self.slots(0)
         self.known([OTHER])
         self._errors[(OTHER, OTHER)] = self._failures.labels(queue, OTHER, OTHER)
@@ -83,31 +83,12 @@ class WorkerMetrics:
         self._busy.set(busy)
         self._idle.set(max(self._slots - busy, 0))
 
-    def serve(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Answer scrapes on `host:port` in a thread; returns the real port (0 takes a free one).
-
-        Raises OSError, as one sentence, when the port is in use.
-        """
-        try:
-            self._served = start_http_server(port, addr=host, registry=self._registry)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise OSError(
-                error.errno,
-                f"the metrics port {host}:{port} must be free, but another process listens on it; "
-                "set WINDROW_WORKER_METRICS_PORT to another one, or to 0 for any free one",
-            ) from error
-        return self._served[0].server_port
-
-    def close(self) -> None:
-        """Stop answering scrapes; takes up to half a second."""
-        if self._served is not None:
-            server, thread = self._served
-            self._served = None
-            server.shutdown()
-            thread.join(timeout=2)
-            server.server_close()
+    def page(self, asked: Mapping[str, str]) -> Page:
+        """What a scrape is answered; `asked`: `QUERY_STRING`, `HTTP_ACCEPT` and `HTTP_ACCEPT_ENCODING` as in WSGI."""
+        told: list[Any] = []
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", **asked}
+        body = b"".join(self._scrape(environ, lambda *head: told.extend(head)))
+        return told[0], told[1], body
 
     def _name(self, task: str) -> str:
         """The label value for `task`, with its series made."""

@@ -26,6 +26,7 @@ class Consumer(stock.Consumer):
 
     def connect(self) -> Any:
         """Connect, and let the session take over the channel that tasks come through."""
+        self.session.vitals.start()
         connection = super().connect()
         self.session.pool = self.pool
         self.session.begin(self.hub, connection.default_channel)

@@ -25,6 +25,9 @@ from windrow.broker.client import Client
 from windrow.broker.fence import FENCED, Fence
 from windrow.broker.lease import LeaseKeeper
 from windrow.worker.board import Board, Overdue
+from windrow.worker.port import Port
+from windrow.worker.probes import Probes, Vitals
+from windrow.worker.relay import Relay
 from windrow.worker.settle import Past, leave, settle
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class Guarded:
     pid: int
     """The guard's process id: the one that people and supervisors know."""
     board: Board
+    vitals: Vitals
+    relay: Relay
     generation: int
     overdue: Mapping[int, Overdue] = field(default_factory=dict)
     """Tasks of the last child that overran their hard limits, by tag: they are to be ended, not run."""
@@ -64,13 +69,17 @@ class Guard:
     """Runs worker processes one after the other."""
 
     def __init__(
-        self, *, worker: str, queue: str, places: int, max_recoveries: int, client: Client, keeping: Keeping,
+        self, *, worker: str, queue: str, places: int, max_recoveries: int, client: Client, keeping: Keeping, port: Port,
         serve: Callable[[Guarded], int],
     ) -> None:  # fmt: skip
-        """`serve` is the worker; it runs in a forked child, so no thread may have been started before `run`."""
+        """`serve` is the worker; it runs in a forked child, so no thread may have been started before `run`.
+
+        `port` is answered by this process, so that it is the same for every child.
+        """
         self._worker, self._queue, self._most, self._client, self._serve = worker, queue, max_recoveries, client, serve
         self._board = Board(places)
         self._lease = LeaseKeeper(keeping.client, worker, self._beat, self._declared_dead, keeping.fence)
+        self._port, self._vitals = port, Vitals()
         self._child = 0
         self._signals: list[int] = []
         self._asked = 0
@@ -87,9 +96,11 @@ class Guard:
         overdue: dict[int, Overdue] = {}
         while True:
             began = time.monotonic()
+            self._vitals.turn()  # the last child's loop may have stood still, under a task
             self._board.clear()
-            self._start(Guarded(self._worker, os.getpid(), self._board, generation, overdue))
+            self._start(generation, overdue)
             code, late = self._watch()
+            self._relay.close()
             if self._ends(code, late, generation):
                 return self._end(code, generation + 1)
             recycled = code == RECYCLED
@@ -126,15 +137,26 @@ class Guard:
 
     # --- the child -------------------------------------------------------------------------------------------------------
 
-    def _start(self, guarded: Guarded) -> None:
-        with self._lease.quiet():  # no lock of the lease's thread may be held in the child for ever
+    def _start(self, generation: int, overdue: Mapping[int, Overdue]) -> None:
+        relay = self._relay = Relay()
+        guarded = Guarded(self._worker, os.getpid(), self._board, self._vitals, relay, generation, overdue)
+        with self._lease.quiet(), self._port.quiet():  # no lock of a thread may be held in the child for ever
             self._child = os.fork()
         if self._child == 0:
+            self._port.forget()
             _become_worker(self._serve, guarded)
+        relay.keep()
         self._asked = 0
         """How many of the signals the child has heard of."""
-        if guarded.generation == 0:
+        if generation == 0:
             self._lease.start()
+            probes = Probes(
+                vitals=self._vitals,
+                stopping=lambda: bool(self._signals),
+                answered_since=lambda: self._lease.answered_since,
+                at_work=lambda: bool(self._board.running()),
+            )
+            self._port.start(probes, lambda asked: self._relay.page(asked))
 
     def _watch(self) -> tuple[int, list[Overdue]]:
         """Until the child has ended: its exit code, and what it was killed for."""

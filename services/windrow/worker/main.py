@@ -17,6 +17,7 @@ from windrow.authoring.install import install
 from windrow.broker.client import Client, connect
 from windrow.broker.fence import Fence, stand_behind
 from windrow.broker.lease import ANSWER_SECONDS
+from windrow.broker.untold import TASK as TELL_LOST
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived, Limits, capped_sentence, derive, effective_limits
 from windrow.queues.model import QueueWorker
@@ -25,6 +26,7 @@ from windrow.worker import remote  # noqa: F401 - its commands take the place of
 from windrow.worker.guard import RECYCLED, Guard, Guarded, Keeping
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
+from windrow.worker.port import Port
 from windrow.worker.session import Session, worker_id
 from windrow.worker.warden import post
 
@@ -71,12 +73,13 @@ def run(spec: QueueWorker, settings: Settings) -> int:
     stand_behind(fence)
     post(fence)
     worker = worker_id(derived.queue)
+    port = Port(settings.host, settings.worker_metrics_port)
     if derived.pool not in IN_PROCESS:
         keeping = Keeping(client(ANSWER_SECONDS), fence)
-        return _serve(app, spec, derived, settings, client(CALL_SECONDS), worker, keeping)
+        return _serve(app, spec, derived, settings, client(CALL_SECONDS), worker, port, keeping)
 
     def serve(guarded: Guarded) -> int:
-        return _serve(app, spec, derived, settings, client(CALL_SECONDS), guarded.worker, guarded)
+        return _serve(app, spec, derived, settings, client(CALL_SECONDS), guarded.worker, port, guarded)
 
     return Guard(
         worker=worker,
@@ -85,14 +88,19 @@ def run(spec: QueueWorker, settings: Settings) -> int:
         max_recoveries=spec.spec.max_recoveries,
         client=client(CALL_SECONDS),
         keeping=Keeping(client(ANSWER_SECONDS), fence),
+        port=port,
         serve=serve,
     ).run()
 
 
 def _serve(
-    app: Any, spec: QueueWorker, derived: Derived, settings: Settings, client: Client, worker_id: str, kept: Keeping | Guarded
-) -> int:
-    """One worker process, from its start to its end; `kept`: what it keeps its lease with, or its guard, which does."""
+    app: Any, spec: QueueWorker, derived: Derived, settings: Settings, client: Client, worker_id: str, port: Port,
+    kept: Keeping | Guarded,
+) -> int:  # fmt: skip
+    """One worker process, from its start to its end; `kept`: what it keeps its lease with, or its guard, which does.
+
+    The port is answered here, or by the guard.
+    """
     guarded = kept if isinstance(kept, Guarded) else None
     app.conf.update(derived.celery_settings)
     app.conf.worker_consumer = "windrow.worker.consumer:Consumer"
@@ -100,10 +108,9 @@ def _serve(
     if guarded is not None:
         from windrow.authoring.database import keep_connections
 
-        InProcessPool.board = guarded.board
+        InProcessPool.board, InProcessPool.vitals = guarded.board, guarded.vitals
         keep_connections(derived.concurrency)
     metrics = WorkerMetrics(CollectorRegistry(), derived.queue, derived.concurrency)
-    port = metrics.serve(settings.host, settings.worker_metrics_port)
     host = socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     session = Session(
         name=spec.metadata.name,
@@ -111,10 +118,14 @@ def _serve(
         max_recoveries=spec.spec.max_recoveries,
         client=client,
         metrics=metrics,
-        address=f"{host}:{port}",
+        address=f"{host}:{port.number}",
         worker=worker_id,
         kept=kept,
     )
+    if guarded is not None:
+        guarded.relay.serve(metrics.page)
+    else:
+        port.start(session.probes(), metrics.page)
     worker = Worker.__new__(Worker)
     worker.windrow = session
     session.stop = lambda: _stop(session)
@@ -134,7 +145,7 @@ def _serve(
         without_heartbeat=True,
         quiet=True,
     )
-    own = [name for name in app.tasks if not name.startswith("celery.")]
+    own = [name for name in app.tasks if not name.startswith("celery.") and name != TELL_LOST]
     metrics.known(own)
     capped = _capped(app, own, derived)
     if sentence := capped_sentence(derived, capped):

@@ -33,6 +33,7 @@ from windrow.worker.ending import hand_back_all, kill_children, resident_bytes
 from windrow.worker.guard import Guarded, Keeping
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.pools.prefork import TaskPool as PreforkPool
+from windrow.worker.probes import TURN_SECONDS, Probes, Vitals
 from windrow.worker.report import rejected_event
 from windrow.worker.settle import leave
 
@@ -90,6 +91,7 @@ class Session:
         self.queue, self.derived, self.max_recoveries = derived.queue, derived, max_recoveries
         self.client, self.metrics = client, metrics
         self.counts = Counts()
+        self.vitals = guarded.vitals if guarded else Vitals()
         self.taker: Taker | None = None
         self.pool: Any = None
         self.stop: Callable[[], None] = lambda: None
@@ -111,6 +113,7 @@ class Session:
         """The attempts that have started, by tag."""
         self._killed: dict[int, Reporting] = {}
         self._hub: Any = None
+        self._begun = 0
         self._telling = False
         self._signals = 0
         self.recycling = False
@@ -125,6 +128,11 @@ class Session:
         """Tell, in the registration, of tasks whose own limits the queue's hard limit cuts: the first `MOST_CAPPED`."""
         if tasks:
             self._about["capped"] = [name[:LONGEST_NAME] for name in sorted(tasks)[:MOST_CAPPED]]
+
+    def probes(self) -> Probes:
+        """What this process says of itself, where it is the worker's main one."""
+        lease = self.lease
+        return Probes(self.vitals, lambda: self._signals > 0, lambda: lease.answered_since if lease else None)
 
     # --- beginning -------------------------------------------------------------------------------------------------------
 
@@ -148,6 +156,7 @@ class Session:
                 on_hand_back=self._hand_back,
                 on_double=self._refuse_double,
                 on_restored=self._tell_starts_again,
+                on_drain=self.vitals.drain,
                 generation=self.guarded.generation if self.guarded else 0,
             )
             if isinstance(self.pool, PreforkPool):
@@ -164,10 +173,18 @@ class Session:
         channel.taker = self.taker
         channel.connection.cycle.patient = True
         channel.reject_raw = self.reject
+        self._begun += 1
+        self._turn(self._begun)
         if self.guarded is not None:
             hub.call_repeatedly(MEMORY_SECONDS, self._look_at_memory)
             self.guarded.board.ready()
         return self.taker
+
+    def _turn(self, begun: int) -> None:
+        """The loop turns; what an earlier consumer began on the same loop ends here."""
+        if begun == self._begun:
+            self.vitals.turn()
+            self._hub.call_later(TURN_SECONDS, self._turn, begun)
 
     def _beat(self) -> dict[str, object]:
         taken = len(self.taker.inflight.messages) if self.taker else 0

@@ -13,6 +13,7 @@ from windrow.broker.client import Client
 from windrow.broker.inflight import UNKNOWN, Operation
 from windrow.broker.keys import HANDED_ON, unstored
 from windrow.broker.scripts import load
+from windrow.broker.untold import set_aside
 from windrow.worker.board import Board, Overdue, Running
 
 
@@ -60,7 +61,15 @@ def settle(
     arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, -1, 0, keys.prefix, ""]
     for operation in operations:
         arguments.extend(operation)
-    load("sync")(client, keys.of_sync(worker, queue), arguments)
+        if operation[0] == "F" and operation[3]:
+            set_aside(
+                client, str(operation[3]), "acknowledged early, and its process was " + past.value, held[int(operation[1])]
+            )
+    answer = load("sync")(client, keys.of_sync(worker, queue), arguments)
+    for tag, count, lost in answer[7] if answer[0] else ():
+        if lost:
+            note = started[int(tag)]
+            set_aside(client, note["id"], f"its process died {count} times (maxRecoveries is {most})", held[int(tag)])
 
 
 def leave(client: Client, worker: str) -> int:

@@ -1,6 +1,6 @@
 -- Give back what a dead worker had in flight.
 -- KEYS: 1 epochs, 2 beats, 3 workers, 4 drain, 5 in-flight set, 6 started set, 7 gone, 8 events, 9 recoveries, 10 exited,
---       11 held, 12 spent
+--       11 held, 12 spent, 13 untold
 -- ARGV: 1 worker, 2 now in ms, 3 the key prefix, 4 most recoveries
 -- Answers {given back, lost}.
 --#include ids
@@ -41,6 +41,7 @@ for _, tag in ipairs(tags) do
       lost = lost + 1
       redis.call('HDEL', KEYS[9], info.id)
       if delivery ~= '' then redis.call('SADD', KEYS[12], delivery) end
+      redis.call('HSET', KEYS[13], info.id, ended .. '\n' .. value)
       event = '"outcome":"killed","state":"lost","reason":"' .. ended .. '","recoveries":' .. count
     else
       back = back + 1

@@ -14,6 +14,7 @@ from celery.concurrency.base import BasePool
 from windrow.broker.fence import pass_or_end
 from windrow.worker.board import Board
 from windrow.worker.pools.deadlines import Deadlines
+from windrow.worker.probes import Vitals
 
 HARD_GRACE = 0.5
 """Seconds that a body has after its hard limit, when it is told to end, before the guard ends it with the process."""
@@ -59,6 +60,8 @@ class InProcessPool(BasePool):
     body_can_be_buffer = True
     board: Board | None = None
     """Where the guard reads the running jobs' deadlines; set by the worker before the pool starts."""
+    vitals: Vitals | None = None
+    """Where it reads when the loop last turned; set together with it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -97,6 +100,8 @@ class InProcessPool(BasePool):
 
     def end_job(self, job: Job, value: Any, error: BaseException | None, info: ExceptionInfo | None) -> None:
         """A job has ended, on the main thread."""
+        if self.vitals is not None:
+            self.vitals.turn()  # before its place is empty: it may have held the loop
         job.stop = None
         self._jobs.discard(job)
         self._deadlines.remove((job, True))
