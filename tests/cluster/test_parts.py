@@ -83,8 +83,8 @@ def test_assets_that_are_named_come_first(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert found.kube_controller_manager == built.kube_controller_manager
 
 
-def test_a_build_that_fails_says_why_and_leaves_no_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Half a program is never taken for one; what the compiler said is in the sentence."""
+def test_a_build_says_why_it_fails_and_leaves_a_whole_program_or_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the compiler said is in the sentence; what it made is moved to its place at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(parts, "HERE", tmp_path)
     broken = parts.Source("broken", "1", ".")
@@ -96,4 +96,8 @@ def test_a_build_that_fails_says_why_and_leaves_no_program(monkeypatch: pytest.M
             parts._build(broken)
     except parts.Missing as reason:
         pytest.skip(str(reason))
-    assert sorted(path.name for path in broken.program.parent.iterdir()) == ["lock"]
+    assert [path.name for path in broken.program.parent.iterdir()] == ["lock"]
+    (broken.folder / "main.go").write_text("package main\n\nfunc main() { println(42) }\n")
+    parts._build(broken)
+    assert sorted(path.name for path in broken.program.parent.iterdir()) == ["broken", "lock"]
+    assert subprocess.run([broken.program], capture_output=True, text=True, check=True).stderr == "42\n"
