@@ -16,7 +16,7 @@ from windrow_operator.sizing import SETTLE_SECONDS, Memory
 # The machine is shared: how long an example takes says nothing here.
 unhurried = settings(deadline=None, max_examples=60)
 WINDOW = 3
-CALM = 240
+CALM = 1500
 """Steps in which everything must come to rest: tasks, the window, drains and deletions."""
 REST = 15
 """Steps without any change after which nothing will change any more."""
