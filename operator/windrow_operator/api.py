@@ -42,6 +42,7 @@ _RESOURCES = {
     "Pod": "pods",
     "Event": "events",
 }
+_VERSIONS = {"ServiceAccount": "v1", "PodDisruptionBudget": "policy/v1", "PodMonitor": "monitoring.coreos.com/v1"}
 QUEUEWORKER = {"apiVersion": f"{names.GROUP}/{names.VERSION}", "kind": "QueueWorker"}
 LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment"}
@@ -156,6 +157,12 @@ class Api:
             query["continue"] = (page.get("metadata") or {}).get("continue") or ""
             if not query["continue"]:
                 return found
+
+    async def owned(self, kind: str, namespaces: tuple[str, ...]) -> list[dict[str, Any]]:
+        """As `reconciler.Looked.owned`; no namespaces are all of them."""
+        selector = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
+        of = {"apiVersion": _VERSIONS[kind], "kind": kind}
+        return [live for place in namespaces or (None,) for live in await self.listed(of, place, selector)]
 
     async def read_lease(self, namespace: str, name: str) -> dict[str, Any]:
         """As `LeaseStore.read_lease`."""

@@ -49,7 +49,7 @@ class Keeping:
             entry = self._watched.entries[key] = Entry(key, raw)
             deployment, pods = self._orphans.pop(key, (None, {}))
             entry.pods = pods
-            if deployment is not None:
+            if deployment is not None and _controller(deployment).get("uid") == raw["metadata"].get("uid"):
                 self._take_deployment(entry, deployment)
         elif _spec_of(entry.raw) == _spec_of(raw):
             entry.raw = _lean(raw)  # our own status, most of the time
@@ -68,14 +68,14 @@ class Keeping:
     # --- Deployments -----------------------------------------------------------------------------------------------------
 
     def deployment(self, raw: dict[str, Any]) -> None:
-        """A Deployment was seen."""
+        """A Deployment was seen; one that somebody else made, or for another QueueWorker, is none of ours."""
         key = _owner(raw)
-        if key is None:
+        if key is None or raw["metadata"]["name"] != key.name:
             return
         entry = self._watched.entries.get(key)
         if entry is None:
             self._orphans[key] = (_lean(raw), self._orphans.get(key, (None, {}))[1])
-        else:
+        elif _controller(raw).get("uid") == entry.raw["metadata"].get("uid"):
             self._take_deployment(entry, raw)
 
     def deployment_gone(self, raw: dict[str, Any]) -> None:
@@ -98,9 +98,9 @@ class Keeping:
     # --- pods ------------------------------------------------------------------------------------------------------------
 
     def pod(self, raw: dict[str, Any]) -> None:
-        """A pod was seen."""
+        """A pod was seen; a copy that somebody made by hand is none of ours."""
         key = _owner(raw)
-        if key is None:
+        if key is None or not _controller(raw).get("name", "").startswith(f"{key.name}-"):
             return
         entry = self._watched.entries.get(key)
         pods = entry.pods if entry is not None else self._orphans.setdefault(key, (None, {}))[1]
@@ -234,6 +234,12 @@ def _lean(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _key(raw: dict[str, Any]) -> Key:
     return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def _controller(raw: dict[str, Any]) -> dict[str, Any]:
+    """The reference to the object that keeps this one."""
+    references = raw["metadata"].get("ownerReferences") or ()
+    return next((reference for reference in references if reference.get("controller")), {})
 
 
 def _owner(raw: dict[str, Any]) -> Key | None:

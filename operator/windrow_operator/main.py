@@ -39,7 +39,7 @@ def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> in
 
     Raises ApiError when there is nothing to log in with, OSError when its port is in use.
     """
-    from windrow.server.logs import configure
+    from windrow.logs import configure
 
     configure(config.log_format)
     # kopf tells each event that it handles.
@@ -76,11 +76,11 @@ class Operator:
             try:
                 if await _first(self._look(), stopping, keeping):
                     await self._work(stopping, keeping)
-                lost = keeping.done()
-                if not lost:
-                    keeping.cancel()
-                    await self._lease.release()
-                return LOST if lost else 0
+                if keeping.done() and not keeping.cancelled():
+                    return LOST
+                keeping.cancel()
+                await self._lease.release()
+                return 0
             finally:
                 self._metrics.leads(False)
 
@@ -104,28 +104,28 @@ class Operator:
         scaler = Scaler(
             self._watched, self._api, self._metrics, redis_url=config.redis_url, key_prefix=config.platform.key_prefix
         )
-        reconciler = Reconciler(self._watched, self._api, config.platform, self._metrics)
+        reconciler = Reconciler(self._watched, self._api, config.platform, self._metrics, self._api, config.watched)
         parts = {
             asyncio.create_task(scaler.run(stop), name="scaler"),
             asyncio.create_task(reconciler.run(stop), name="reconciler"),
             asyncio.create_task(self._sweep.run(), name="sweep"),
         }
-        watching = asyncio.create_task(self._watch(stop), name="kopf")
+        watching: asyncio.Task[None] = asyncio.create_task(self._watch(stop), name="kopf")
         # A part that ends by itself, or fails, ends the process: half an operator must not hold the Lease.
-        done, _ = await asyncio.wait({stopping, keeping, watching, *parts}, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait({stopping, keeping, watching, *parts}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         for task in parts:
             task.cancel()
-        failed = [task for task in done if task in {watching, *parts} and not task.cancelled() and task.exception()]
-        for task in failed:
-            _log.error("a part of the operator failed", part=task.get_name(), error=repr(task.exception()))
-        if keeping.done():
-            watching.cancel()
-            return
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({watching}, timeout=5.0)
-        if failed:
+        await asyncio.wait(parts, timeout=2.0)
+        failed = [task for task in ended if task in {watching, *parts} and not task.cancelled() and task.exception()]
+        for part in failed:
+            _log.error("a part of the operator failed", part=part.get_name(), error=repr(part.exception()))
+        if not keeping.done():
+            # Nobody here writes any more, and kopf, which never does, takes seconds to stop.
+            keeping.cancel()
             await self._lease.release()
+        watching.cancel()
+        if failed:
             raise SystemExit(LOST)
 
     async def _watch(self, stop: asyncio.Event) -> None:

@@ -13,6 +13,8 @@ Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
 
 _COMING_UP = frozenset(["ContainerCreating", "PodInitializing"])
 """Why a container waits when nothing is wrong."""
+_TURNS = {"ErrImagePull": "ImagePullBackOff"}
+"""A pod has the first word at each try and the second in between: one trouble, one word."""
 _CRASHES = 2
 """From how many restarts on a container that has not started yet is crash-looping, also between two back-offs."""
 
@@ -190,7 +192,7 @@ def _container_trouble(container: dict[str, Any]) -> Trouble | None:
     if reason == "CrashLoopBackOff" and ending is not None:
         return Trouble(reason, f"container {name}: {ending}")
     if reason is not None and reason not in _COMING_UP:
-        return Trouble(reason, f"container {name}: {waiting.get('message') or 'no message'}")
+        return Trouble(_TURNS.get(reason, reason), f"container {name}: {waiting.get('message') or 'no message'}")
     never_up = not container.get("started") and not container.get("ready")
     if never_up and container.get("restartCount", 0) >= _CRASHES and ending is not None:
         return Trouble("CrashLoopBackOff", f"container {name}: {ending}")

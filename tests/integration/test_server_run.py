@@ -21,9 +21,10 @@ from sqlalchemy import text
 from tests.integration.records_events import STREAM, accepted, ended, push, workload
 from tests.integration.test_records_recorder import COUNTED, TOTALS, rows, run
 from tests.waiting import wait_until
+from windrow import logs
 from windrow.broker.events import new_id
 from windrow.local.servers import EmbeddedRedis
-from windrow.server import logs, main
+from windrow.server import main
 from windrow.settings import Settings
 
 

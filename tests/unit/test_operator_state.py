@@ -143,8 +143,8 @@ def test_a_pod_with_a_deletion_time_is_terminating() -> None:
                 ],
                 "containerStatuses": [container(state={"waiting": {"reason": "PodInitializing"}})],
             },
-            Trouble("ErrImagePull", "container fetch: no"),
-            id="init container",
+            Trouble("ImagePullBackOff", "container fetch: no"),
+            id="init container; a try to pull and the wait for the next are one trouble",
         ),
         pytest.param(
             {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]},

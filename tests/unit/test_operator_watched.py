@@ -31,12 +31,16 @@ def _owned(name: str, uid: str) -> dict[str, Any]:
 
 
 def _deployment(replicas: int = 1, generation: int = 1, uid: str = "d1") -> dict[str, Any]:
+    owner = {"controller": True, "uid": "q1", "name": "orders"}
     metadata = {**_owned("orders", uid), "generation": generation, "managedFields": [{"manager": "x"}]}
+    metadata["ownerReferences"] = [owner]
     return {"metadata": metadata, "spec": {"replicas": replicas}, "status": {"observedGeneration": generation}}
 
 
 def _pod(name: str = "orders-1", uid: str = "p1") -> dict[str, Any]:
-    return {"metadata": _owned(name, uid), "spec": {"nodeName": "n"}, "status": {"phase": "Running"}}
+    owner = {"controller": True, "uid": "r1", "name": "orders-5d4"}
+    metadata = {**_owned(name, uid), "ownerReferences": [owner]}
+    return {"metadata": metadata, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}}
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["queueworker", "deployment", "pod"])))
@@ -123,3 +127,20 @@ def test_a_pod_or_deployment_that_is_gone_is_forgotten_unless_another_took_its_n
     keeping.deployment_gone(_deployment())
     assert not entry.pods
     assert entry.deployment is None
+
+
+def test_what_somebody_else_made_with_our_labels_is_not_ours() -> None:
+    """Labels can be copied; who controls an object can't be by accident."""
+    watched = Watched()
+    keeping = Keeping(watched)
+    keeping.queueworker(_queueworker())
+    copy, of_another, pod = _deployment(), _deployment(), _pod()
+    copy["metadata"]["name"] = "orders-copy"
+    of_another["metadata"]["ownerReferences"][0]["uid"] = "q0"
+    del pod["metadata"]["ownerReferences"]
+    keeping.deployment(copy)
+    keeping.deployment(of_another)
+    keeping.pod(pod)
+    entry = watched.entries[KEY]
+    assert entry.deployment is None
+    assert not entry.pods

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 Kind = Literal["counter", "gauge", "histogram"]
-Exporter = Literal["worker", "server", "leader"]
+Exporter = Literal["worker", "server", "leader", "operator"]
 Source = Literal["exact", "live"]
 
 DURATION_BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
@@ -260,6 +260,82 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "worker",
         "live",
         "the worker's main process",
+    ),
+    Metric(
+        "windrow_operator_leader",
+        "gauge",
+        (),
+        "1 or 0",
+        "Whether this operator holds the Lease; over all operators the sum should be 1.",
+        "operator",
+        "live",
+        "the operator's process",
+    ),
+    Metric(
+        "windrow_operator_tick_seconds",
+        "histogram",
+        (),
+        "seconds",
+        "Reading all queues of one Redis, deciding for each and starting what follows.",
+        "operator",
+        "live",
+        "the operator that leads, once a second for each Redis",
+        (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    ),
+    Metric(
+        "windrow_operator_decisions_total",
+        "counter",
+        ("reason",),
+        "decisions",
+        "Decisions that changed a queue's number of workers, by reason.",
+        "operator",
+        "live",
+        "the operator that leads",
+    ),
+    Metric(
+        "windrow_operator_wrong_victims_total",
+        "counter",
+        (),
+        "pods",
+        "Pods that a ReplicaSet gave up though their workers had not drained; each still finishes in its grace.",
+        "operator",
+        "live",
+        "the operator that leads",
+    ),
+    Metric(
+        "windrow_operator_reconcile_seconds",
+        "histogram",
+        (),
+        "seconds",
+        "Comparing one QueueWorker's objects with what they should be, and writing what differs.",
+        "operator",
+        "live",
+        "the operator that leads",
+        (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    ),
+    Metric(
+        "windrow_operator_reconcile_errors_total",
+        "counter",
+        (),
+        "writes",
+        "Objects that could not be written, refused or not answered.",
+        "operator",
+        "live",
+        "the operator that leads",
+    ),
+    Metric(
+        "windrow_operator_api_calls_total",
+        "counter",
+        (
+            "verb",
+            "resource",
+            "code",
+        ),
+        "calls",
+        "Calls to the API server, watches left out; code 0: no answer.",
+        "operator",
+        "live",
+        "the operator's process",
     ),
 )
 

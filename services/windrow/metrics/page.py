@@ -40,6 +40,11 @@ _SECTIONS: Final[tuple[tuple[Exporter, str, str], ...]] = (
     ("leader", "The leading server", "Of several servers only the leader exports these: sum over all, or read the one."),
     ("server", "Every server", "Each server exports this for itself."),
     ("worker", "Each worker", f"Each worker exports these for itself. Outcomes: {', '.join(f'`{o}`' for o in OUTCOMES)}."),
+    (
+        "operator",
+        "Each operator",
+        "Each operator process exports these at its own `/metrics`; those that wait for the Lease count little.",
+    ),
 )
 
 
@@ -51,8 +56,9 @@ def page() -> str:
             f"\n## {title}\n\n{note}\n\n| metric | type | labels | unit | source | meaning |\n|---|---|---|---|---|---|\n"
         )
         parts += [_line(metric) for metric in exported_by(exporter)]
-    buckets = next(metric.buckets for metric in CATALOGUE if metric.kind == "histogram")
-    parts.append(f"\nBuckets of the histograms, in seconds: {', '.join(f'{bound:g}' for bound in buckets)}.\n")
+    for exporter, whose in (("worker", "a worker's"), ("operator", "an operator's")):
+        buckets = next(metric.buckets for metric in CATALOGUE if metric.exporter == exporter and metric.buckets)
+        parts.append(f"\nBuckets of {whose} histograms, in seconds: {', '.join(f'{bound:g}' for bound in buckets)}.\n")
     return "".join(parts)
 
 

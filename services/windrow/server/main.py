@@ -19,13 +19,14 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from windrow import logs
 from windrow.broker.client import connect
 from windrow.broker.leader import Leadership
 from windrow.queues.defaults import default_specs
 from windrow.queues.load import load_specs
 from windrow.records.engine import make_engine
 from windrow.records.recorder import Recorder
-from windrow.server import dispatching, leading, logs, reconciling, recording, upkeep
+from windrow.server import dispatching, leading, reconciling, recording, upkeep
 from windrow.server.api import SERVICE, make_app
 from windrow.server.platform import Platform
 from windrow.server.word import PROBE_SECONDS, Word

@@ -1,4 +1,4 @@
-"""How the server logs: one line for each event, for people or as JSON, to standard error."""
+"""How the server and the operator log: one line for each event, for people or as JSON, to standard error."""
 
 from __future__ import annotations
 
