@@ -98,7 +98,9 @@ def test_a_queue_on_a_redis_of_its_own(
     """A spec names a Secret: its queue is read where that says, a wrong one is told without its URL, a new one is heard."""
     operator.start()
     connection = {"secretRef": {"name": OTHER_SECRET}}
-    worker = queueworker("mail", concurrency=1, timeLimits=LIMITS, connection=connection, scaling={**QUICK, "maxReplicas": 3})
+    # No fallback: a pod keeps the address that it was started with.
+    scaling = {**QUICK, "maxReplicas": 3, "fallbackReplicas": 0}
+    worker = queueworker("mail", concurrency=1, timeLimits=LIMITS, connection=connection, scaling=scaling)
     wait_until(says(worker, "BrokerReadable", "False", "Unreadable", f"Secret {namespace}/{OTHER_SECRET}"), 30, "it is told")
     platform_secret(api, namespace, "redis://:hush@127.0.0.1:9/0", OTHER_SECRET)
     wait_until(says(worker, "BrokerReadable", "False", "Unreadable", "Connection refused"), 20, "it is told")
