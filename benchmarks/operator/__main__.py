@@ -7,6 +7,7 @@ import datetime
 import json
 import platform
 import shlex
+import subprocess
 import sys
 import time
 import traceback
@@ -21,7 +22,7 @@ from benchmarks.operator import bursts, many, outage, removals
 from benchmarks.operator.example import aws_example
 from benchmarks.operator.report import Row, most, table
 from benchmarks.operator.stage import Stage, staged
-from benchmarks.stack import folder
+from benchmarks.stack import ROOT, folder
 from tests.cluster.parts import KUBERNETES, build
 from tests.cluster.setting import QueueWorkerObject
 
@@ -86,11 +87,21 @@ def document(rows: list[Row], quick: bool, before: dict[str, Any]) -> dict[str, 
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "kubernetes": KUBERNETES,
+        "commit": commit(),
         "quick": quick,
     }
     found = {row["key"]: row for row in before.get("rows", [])}
     found |= {row.key: {**row.as_json(), "run": made} for row in rows}
     return {**made, "rows": [found[key] for key in ROWS if key in found]}
+
+
+def commit() -> str:
+    """What was measured: the commit of this checkout, with a + when files differ from it; `unknown` outside of one."""
+    git = ("git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+")
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def main() -> int:
