@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import kopf
 import structlog
@@ -34,8 +36,8 @@ FILL_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
-def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> int:
-    """Run until SIGTERM or SIGINT (0) or the loss of the Lease (1).
+def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> NoReturn:
+    """Run until SIGTERM or SIGINT (exit code 0), or until the Lease is lost or a part fails (1), and end the process.
 
     Raises ApiError when there is nothing to log in with, OSError when its port is in use.
     """
@@ -45,7 +47,15 @@ def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> in
     # kopf tells each event that it handles.
     for name in ("kopf", "kopf.objects", "kopf.activities"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return asyncio.run(Operator(config, login).run())
+    try:
+        code = asyncio.new_event_loop().run_until_complete(Operator(config, login).run())
+    except SystemExit:
+        code = LOST
+    # At once: kopf waits without end for those of its tasks that the closing of a loop cancels.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Operator:
@@ -64,9 +74,7 @@ class Operator:
 
     async def run(self) -> int:
         """Everything, to its end; the process's exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        self._heed_signals()
         async with self._api, self._page():
             stopping = asyncio.create_task(self._stop.wait())
             if not await _first(self._lease.win(), stopping):
@@ -83,6 +91,11 @@ class Operator:
                 return 0
             finally:
                 self._metrics.leads(False)
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
 
     async def _look(self) -> None:
         """See everything once, however long that takes."""
@@ -121,10 +134,9 @@ class Operator:
         for part in failed:
             _log.error("a part of the operator failed", part=part.get_name(), error=repr(part.exception()))
         if not keeping.done():
-            # Nobody here writes any more, and kopf, which never does, takes seconds to stop.
+            # Nobody here writes any more; kopf, which never does, ends with the process.
             keeping.cancel()
             await self._lease.release()
-        watching.cancel()
         if failed:
             raise SystemExit(LOST)
 
@@ -134,7 +146,8 @@ class Operator:
         settings.scanning.disabled = True
         settings.watching.label_selectors["apps", "v1", "deployments"] = SELECTOR
         settings.watching.label_selectors["", "v1", "pods"] = SELECTOR
-        await kopf.operator(
+        ours = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=registered(self._keeping, self._sweep.relisted, self._login),
             settings=settings,
             standalone=True,
@@ -142,6 +155,8 @@ class Operator:
             namespaces=self._config.watched,
             stop_flag=stop,
         )
+        self._heed_signals()  # kopf took them, and takes seconds to stop
+        await kopf.run_tasks(tasks, ignored=ours)
 
     @contextlib.asynccontextmanager
     async def _page(self) -> AsyncIterator[None]:

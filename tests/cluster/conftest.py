@@ -32,6 +32,16 @@ except Missing as reason:
     collect_ignore = [path.name for path in _here.glob("test_*.py") if path.name != "test_parts.py"]  # which says it once
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """A test that failed is shown with what its operators and its agent logged."""
+    if call.when == "call" and call.excinfo is not None:
+        for name in ("operator", "agent"):
+            shown = getattr(item, "funcargs", {}).get(name)
+            if isinstance(shown, Operators | Agent):
+                item.add_report_section("call", name, shown.log())
+
+
 @pytest.fixture(scope="session")
 def plane() -> Iterator[Plane]:
     """The run's API server with its controllers, scheduler and three nodes."""
@@ -85,9 +95,7 @@ def account(plane: Plane, namespace: str, crd: None, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def operator(
-    request: pytest.FixtureRequest, account: Path, api: Api, namespace: str, redis_url: str, tmp_path: Path
-) -> Iterator[Operators]:
+def operator(account: Path, api: Api, namespace: str, redis_url: str, tmp_path: Path) -> Iterator[Operators]:
     """The real operator in processes of its own: `operator.start()`; its logs are shown when the test fails."""
     setting.platform_secret(api, namespace, redis_url)
     operators = Operators(tmp_path / "operators", account, namespace, redis_url)
@@ -95,13 +103,10 @@ def operator(
         yield operators
     finally:
         operators.stop()
-        request.node.add_report_section("call", "operator", operators.log())
 
 
 @pytest.fixture
-def agent(
-    request: pytest.FixtureRequest, plane: Plane, api: Api, namespace: str, redis_url: str, tmp_path: Path
-) -> Iterator[Agent]:
+def agent(plane: Plane, api: Api, namespace: str, redis_url: str, tmp_path: Path) -> Iterator[Agent]:
     """Plays the worker of each QueueWorker's pod in the test's namespace."""
     if not all(PLAYED in node["metadata"].get("labels", {}) for node in api.items("/api/v1/nodes")):
         pytest.skip(f"the nodes of the cluster that {NAMED} names are real: nobody can play their pods")
@@ -111,7 +116,6 @@ def agent(
         yield agent
     finally:
         agent.stop()
-        request.node.add_report_section("call", "agent", agent.log())
 
 
 @pytest.fixture
