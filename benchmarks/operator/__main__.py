@@ -47,8 +47,8 @@ def _many(stage: Stage) -> list[QueueWorkerObject]:
     return _made[id(stage)]
 
 
-def run(keys: list[str], quick: bool, keep: Path | None) -> list[Row]:
-    """Run the named rows in their order."""
+def run(keys: list[str], quick: bool, keep: Path | None, done: Callable[[Row], None]) -> list[Row]:
+    """Run the named rows in their order; `done` is called with each as soon as it is measured."""
     rows: list[Row] = []
     for group in ([key for key in keys if key not in ALONE], [key for key in keys if key in ALONE]):
         if not group:
@@ -57,6 +57,7 @@ def run(keys: list[str], quick: bool, keep: Path | None) -> list[Row]:
             for key in group:
                 rows.append(_row(key, stage))
                 print(table([rows[-1].as_json()]), flush=True)
+                done(rows[-1])
             if keep is not None:
                 keep.write_text(stage.operators.log(), encoding="utf-8")
     return sorted(rows, key=lambda row: list(ROWS).index(row.key))
@@ -113,11 +114,14 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="where the operator's log is kept")
     flags = parser.parse_args()
     build()
-    rows = run([key for key in ROWS if key in flags.rows], flags.quick, flags.log)
     flags.out.parent.mkdir(parents=True, exist_ok=True)
-    before = json.loads(flags.out.read_text()) if flags.out.exists() else {}
-    made = document(rows, flags.quick, before)
-    flags.out.write_text(json.dumps(made, indent=2) + "\n")
+
+    def write(row: Row) -> None:
+        before = json.loads(flags.out.read_text()) if flags.out.exists() else {}
+        flags.out.write_text(json.dumps(document([row], flags.quick, before), indent=2) + "\n")
+
+    rows = run([key for key in ROWS if key in flags.rows], flags.quick, flags.log, write)
+    made = json.loads(flags.out.read_text())
     print(f"\n{made['machine']}, Kubernetes {KUBERNETES}, {made['date']}\n")
     print(table([row for row in made["rows"] if row["key"] in flags.rows]))
     return 0 if all(row.met for row in rows) else 1
