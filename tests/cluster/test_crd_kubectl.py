@@ -77,6 +77,12 @@ def test_a_refusal_is_one_sentence_with_the_key(kubectl: Kubectl, crd: None) -> 
     ]
 
 
+def test_a_queue_may_be_changed(queueworker: Make) -> None:
+    """A typo is put right by applying the file again; the workers roll over to the other queue."""
+    made = queueworker("mail", queue="mial")
+    assert made.patch(queue="mail")["spec"]["queue"] == "mail"
+
+
 def test_scale_pins_what_was_autoscaled(api: Api, kubectl: Kubectl, queueworker: Make) -> None:
     """Also outside the bounds of `scaling`, and with no number there before."""
     made = queueworker("mail", scaling={"maxReplicas": 3})

@@ -189,7 +189,7 @@ CASES = [
             "ScalingActive",
             "False",
             "Pinned",
-            "A person fixed the number of workers to 5: run `windrow release mail` to have it autoscaled.",
+            "A person fixed the number of workers to 5: run `windrow release mail -n shop` to have it autoscaled.",
         ),
         id="pinned by the spec",
     ),
@@ -200,7 +200,7 @@ CASES = [
             "ScalingActive",
             "False",
             "Pinned",
-            "A person fixed the number of workers to 3: run `windrow release mail` to have it autoscaled.",
+            "A person fixed the number of workers to 3: run `windrow release mail -n shop` to have it autoscaled.",
         ),
         id="pinned in Redis",
     ),
@@ -213,7 +213,9 @@ CASES = [
     pytest.param(
         entry(),
         dataclasses.replace(READ, paused=True),
-        Said("ScalingActive", "False", "Paused", "Nothing is taken from the queue: run `windrow release mail` to go on."),
+        Said(
+            "ScalingActive", "False", "Paused", "Nothing is taken from the queue: run `windrow release mail -n shop` to go on."
+        ),
         id="paused by a person",
     ),
     pytest.param(
