@@ -1,10 +1,33 @@
-"""Whether a live object is as it was applied. Pure."""
+"""Whether a live object is as it was applied, and the sentences for when it can't be. Pure."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import dataclass
 from typing import Any
 
+from windrow_operator.names import APPLIED
 from windrow_operator.state import Key
+
+Manifest = dict[str, Any]
+
+
+def stamped(manifest: Manifest) -> Manifest:
+    """The manifest with a mark of all that it says, but for a Deployment's number of pods.
+
+    Comparing what is wanted can't show what is wanted no more: the mark does, also to the next process.
+    """
+    spec = {key: value for key, value in manifest.get("spec", {}).items() if key != "replicas"}
+    said = json.dumps({**manifest, "spec": spec}, sort_keys=True)
+    mark = hashlib.sha256(said.encode()).hexdigest()[:16]
+    metadata = manifest["metadata"]
+    return {**manifest, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), APPLIED: mark}}}
+
+
+def mark_of(manifest: Manifest) -> str:
+    """The mark of a stamped manifest."""
+    return str(manifest["metadata"]["annotations"][APPLIED])
 
 
 def covers(live: Any, wanted: Any) -> bool:
@@ -20,11 +43,17 @@ def covers(live: Any, wanted: Any) -> bool:
     if isinstance(wanted, list):
         if not isinstance(live, list):
             return not wanted and live is None
-        if wanted and all(isinstance(part, dict) and "name" in part for part in wanted):
+        if _named(wanted):
             named = {part.get("name"): part for part in live if isinstance(part, dict)}
             return all(covers(named.get(part["name"]), part) for part in wanted)
         return len(live) == len(wanted) and all(map(covers, live, wanted))
     return bool(live == wanted)
+
+
+def _named(parts: list[Any]) -> bool:
+    """Whether the parts have names that tell them apart: two mounts of one volume have not."""
+    found = [part.get("name") if isinstance(part, dict) else None for part in parts]
+    return bool(found) and None not in found and len(set(found)) == len(found)
 
 
 def _nothing(value: Any) -> bool:
@@ -38,22 +67,42 @@ def controlled_by(live: dict[str, Any], uid: str) -> bool:
     return any(reference.get("controller") and reference.get("uid") == uid for reference in references)
 
 
-def clash(live: dict[str, Any], kind: str, key: Key) -> str:
-    """The sentence about an object that stands where one of ours should."""
+@dataclass(frozen=True)
+class Fault:
+    """Why an object is not as it should be."""
+
+    sentence: str
+    passing: bool
+    """Whether it may be over by itself soon."""
+
+
+def clash(live: dict[str, Any], kind: str, key: Key) -> Fault:
+    """An object stands where one of ours should; what a QueueWorker that is gone left behind is about to go."""
     metadata = live["metadata"]
     keeper = next((ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")), None)
-    whose = f"{keeper.get('kind')} {keeper.get('name')}" if keeper is not None else "nobody that an owner reference names"
-    return (
+    if keeper is None:
+        whose, passing = "nobody that an owner reference names", False
+    elif (keeper.get("kind"), keeper.get("name")) == ("QueueWorker", key.name):
+        whose, passing = "one of that name that is gone", True
+    else:
+        whose, passing = f"{keeper.get('kind')} {keeper.get('name')}", False
+    return Fault(
         f"{kind} {metadata['name']} must belong to QueueWorker {key.name}, not to {whose}: "
-        "delete it, or give the QueueWorker another name"
+        "delete it, or give the QueueWorker another name",
+        passing or "deletionTimestamp" in metadata,
     )
 
 
-def refusal(kind: str, name: str, code: int, sentence: str) -> str:
-    """The sentence about an object that the API server would not take."""
+def refusal(manifest: Manifest, code: int, sentence: str) -> Fault:
+    """The API server would not take an object; `code` is its HTTP status, 0 when it did not answer."""
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
     if kind == "PodMonitor" and code == 404:
-        return (
+        return Fault(
             "PodMonitor must be a kind that the cluster knows, and it is not: install the Prometheus operator's CRDs, or set "
-            "WINDROW_POD_MONITORS to false"
+            "WINDROW_POD_MONITORS to false",
+            False,
         )
-    return f"{kind} {name} must be acceptable to the API server, and is not: {sentence.removeprefix('the API server said: ')}"
+    said = sentence.removeprefix("the API server said: ")
+    return Fault(
+        f"{kind} {name} must be acceptable to the API server, and is not: {said}", code in (0, 409, 429) or code >= 500
+    )

@@ -17,8 +17,8 @@ from windrow.queues.source import Source
 from windrow_operator import names
 from windrow_operator.api import CORE, DEPLOYMENT, QUEUEWORKER, Api
 from windrow_operator.cluster import ApiError
-from windrow_operator.state import DeploymentState, Key, PodState
-from windrow_operator.watched import Entry, Watched
+from windrow_operator.state import Key, PodState
+from windrow_operator.watched import Entry, Watched, lean
 
 SELECTOR = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
 """What of the cluster's Deployments and pods is ours to watch."""
@@ -52,9 +52,9 @@ class Keeping:
             if deployment is not None and _controller(deployment).get("uid") == raw["metadata"].get("uid"):
                 self._take_deployment(entry, deployment)
         elif _spec_of(entry.raw) == _spec_of(raw):
-            entry.raw = _lean(raw)  # our own status, most of the time
+            entry.raw = lean(raw)  # our own status, most of the time
             return
-        entry.raw = _lean(raw)
+        entry.raw = lean(raw)
         entry.spec, entry.fault = _parsed(raw)
         self._look(entry)
 
@@ -74,25 +74,22 @@ class Keeping:
             return
         entry = self._watched.entries.get(key)
         if entry is None:
-            self._orphans[key] = (_lean(raw), self._orphans.get(key, (None, {}))[1])
+            self._orphans[key] = (lean(raw), self._orphans.get(key, (None, {}))[1])
         elif _controller(raw).get("uid") == entry.raw["metadata"].get("uid"):
             self._take_deployment(entry, raw)
+        else:
+            self.deployment_gone(raw)  # it was ours, and somebody took it away from us
 
     def deployment_gone(self, raw: dict[str, Any]) -> None:
         """A Deployment was deleted."""
         key = _owner(raw)
         entry = self._watched.entries.get(key) if key is not None else None
-        if entry is not None and entry.deployment is not None and entry.deployment.uid == raw["metadata"].get("uid"):
+        if entry is not None and (entry.deployment is None or entry.deployment.uid == raw["metadata"].get("uid")):
             entry.deployment = entry.deployment_raw = None
-            self._look(entry)
+            self._look(entry)  # it is missing, or no longer in the way
 
     def _take_deployment(self, entry: Entry, raw: dict[str, Any]) -> None:
-        state, before = DeploymentState.of(raw), entry.deployment
-        if before is not None and before.uid == state.uid and state.generation < before.generation:
-            return  # told late: an answer to a write of ours was newer
-        changed = before is None or (before.uid, before.generation) != (state.uid, state.generation)
-        entry.deployment, entry.deployment_raw = state, _lean(raw)
-        if changed:
+        if entry.take_deployment(raw):
             self._look(entry)
 
     # --- pods ------------------------------------------------------------------------------------------------------------
@@ -225,11 +222,6 @@ def _parsed(raw: dict[str, Any]) -> tuple[Any, str | None]:
 def _spec_of(raw: dict[str, Any]) -> tuple[Any, ...]:
     metadata = raw["metadata"]
     return raw.get("spec"), metadata.get("labels"), metadata.get("annotations"), metadata.get("deletionTimestamp")
-
-
-def _lean(raw: dict[str, Any]) -> dict[str, Any]:
-    """The object without what nobody here reads and every object has much of."""
-    return {**raw, "metadata": {key: value for key, value in raw["metadata"].items() if key != "managedFields"}}
 
 
 def _key(raw: dict[str, Any]) -> Key:

@@ -17,6 +17,9 @@ MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "windrow-operator"}
 QUEUEWORKER_LABEL: Final = "windrow.dev/queueworker"
 """On every owned object and pod: the QueueWorker's name; with it alone a Deployment selects its pods."""
 
+APPLIED: Final = "windrow.dev/applied"
+"""On every owned object: a mark of what was applied last; with another one it is applied anew."""
+
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 """Which of its pods a ReplicaSet gives up first: the lowest; best effort."""
 

@@ -7,26 +7,29 @@ is ever deleted here: owner references take everything along with its QueueWorke
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 
-from windrow_operator.cluster import ApiError, Cluster
-from windrow_operator.comparing import clash, controlled_by, covers, refusal
+from windrow_operator.cluster import ApiError, Cluster, LeaseLost
+from windrow_operator.comparing import Fault, Manifest, clash, controlled_by, covers, mark_of, refusal, stamped
 from windrow_operator.conditions import twins
 from windrow_operator.render import Platform, render
-from windrow_operator.state import DeploymentState, Key
+from windrow_operator.state import Key
 from windrow_operator.watched import Entry, Watched
 
 AT_ONCE = 6
 """QueueWorkers reconciled at a time: a thousand new ones must not stand before a change of scale."""
 LOOK_SECONDS = 60.0
 """How often the objects that are not watched are listed."""
+GATHER_SECONDS = 0.05
+"""How long changes are gathered before they are looked at."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Between two tries at an object that was refused."""
+QUIET_TRIES = 4
+"""How often a passing error may come before it is said."""
 _LISTED = ("ServiceAccount", "PodDisruptionBudget", "PodMonitor")
 
 _log = structlog.get_logger(__name__)
@@ -54,13 +57,19 @@ class _Kept:
     """What is remembered of one QueueWorker's objects."""
 
     uid: str
-    live: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Objects that are not watched, by kind, as they were last seen or answered."""
-    written: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By kind: what was applied last, though the answer differs from it, and the generation that it made."""
+    good: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Of each kind that is not watched: the resourceVersion that was as it should be, and the mark of how that was."""
+    written: tuple[str, int] | None = None
+    """The mark of the Deployment that was applied last, though the answer differs from it, and the generation it got."""
     told: str | None = None
     failures: int = 0
     again_at: float | None = None
+
+    def failed(self, yes: bool) -> None:
+        """Whether the last look ended with something undone, which is then tried again."""
+        self.failures = self.failures + 1 if yes else 0
+        pause = min(FIRST_PAUSE_S * 2.0 ** min(self.failures - 1, 9), LONGEST_PAUSE_S)
+        self.again_at = time.monotonic() + pause if yes else None
 
 
 class Reconciler:
@@ -81,31 +90,30 @@ class Reconciler:
         """Reconcile what changed, until `stop` is set. Raises LeaseLost."""
         try:
             while not stop.is_set():
-                await self._look_at_the_rest()
                 self._watched.changed.clear()
+                await self._look_at_the_rest()
                 self.start()
-                for task in [task for task in self._running.values() if task.done()]:
-                    task.result()
-                self._running = {key: task for key, task in self._running.items() if not task.done()}
                 try:
                     await asyncio.wait_for(self._watched.changed.wait(), 1.0)
                 except TimeoutError:
                     continue
+                await asyncio.sleep(GATHER_SECONDS)
         finally:
             for task in self._running.values():
                 task.cancel()
 
     def start(self) -> None:
-        """Start the reconciliation of each QueueWorker that is due."""
-        now = time.monotonic()
-        found = twins(self._watched)
+        """Start the reconciliation of each QueueWorker that is due. Raises LeaseLost when one before met it."""
+        for task in [task for task in self._running.values() if task.done()]:
+            task.result()
+        self._running = {key: task for key, task in self._running.items() if not task.done()}
         for key in self._kept.keys() - self._watched.entries.keys():
             del self._kept[key]
+        now, found = time.monotonic(), twins(self._watched)
         for entry in list(self._watched):
             kept = self._kept_of(entry)
-            if entry.spec is not None:
-                entry.dirty |= entry.fault != found.get(entry.key)
-                entry.fault = found.get(entry.key)
+            if entry.spec is not None and entry.fault != found.get(entry.key):
+                entry.dirty, entry.fault = True, found.get(entry.key)
             due = entry.dirty or (kept.again_at is not None and now >= kept.again_at)
             if due and entry.key not in self._running:
                 entry.dirty, kept.again_at = False, None
@@ -124,8 +132,7 @@ class Reconciler:
         if self._listed_at is not None and now - self._listed_at < LOOK_SECONDS:
             return
         self._listed_at = now
-        kinds = _LISTED if self._platform.pod_monitors else _LISTED[:2]
-        for kind in kinds:
+        for kind in _LISTED if self._platform.pod_monitors else _LISTED[:2]:
             try:
                 found = await self._looked.owned(kind, self._namespaces)
             except ApiError as error:
@@ -138,14 +145,24 @@ class Reconciler:
                 if reference.get("controller")
             }
             for entry in self._watched:
-                kept = self._kept_of(entry)
-                if entry.key not in self._running and kept.live.get(kind) is not by_owner.get(kept.uid):
-                    live = by_owner.get(kept.uid)
-                    if live is None:
-                        kept.live.pop(kind, None)
-                    else:
-                        kept.live[kind] = live
-                    entry.dirty = True
+                if entry.key not in self._running:
+                    self._compare(entry, kind, by_owner.get(entry.raw["metadata"]["uid"]))
+
+    def _compare(self, entry: Entry, kind: str, live: dict[str, Any] | None) -> None:
+        """Remember that an object is as it should be, or have its QueueWorker looked at."""
+        kept = self._kept_of(entry)
+        version = None if live is None else live["metadata"]["resourceVersion"]
+        if version == kept.good.get(kind, (None, ""))[0]:
+            return
+        kept.good.pop(kind, None)
+        try:
+            manifest = next((made for made in self._manifests(entry, kept) if made["kind"] == kind), None)
+        except Exception:  # its own look says so  # noqa: BLE001
+            return
+        if manifest is not None and live is not None and covers(live, manifest):
+            kept.good[kind] = (live["metadata"]["resourceVersion"], mark_of(manifest))
+        elif manifest is not None:
+            entry.dirty = True
 
     # --- one QueueWorker -------------------------------------------------------------------------------------------------
 
@@ -154,80 +171,98 @@ class Reconciler:
             began = time.monotonic()
             try:
                 await self._apply_all(entry, kept)
-            finally:
-                self._meter.reconciled(time.monotonic() - began)
-                self._watched.changed.set()
+            except LeaseLost:
+                raise
+            except Exception:  # one QueueWorker's failure never stops the others  # noqa: BLE001
+                _log.exception("a QueueWorker could not be reconciled", queueworker="/".join(entry.key))
+                self._meter.reconcile_failed()
+                kept.failed(True)
+            self._meter.reconciled(time.monotonic() - began)
+        if entry.dirty:
+            self._watched.changed.set()
 
     async def _apply_all(self, entry: Entry, kept: _Kept) -> None:
-        metadata = entry.raw["metadata"]
-        if entry.spec is None or entry.fault is not None or metadata.get("deletionTimestamp"):
+        if entry.spec is None or entry.fault is not None:
             await self._tell(entry, kept, "InvalidSpec" if entry.spec is None else "QueueServedTwice", entry.fault)
             return
-        faults, passing = [], False
-        for kind in [manifest["kind"] for manifest in self._manifests(entry)]:
+        faults, later = list[str](), False
+        for manifest in self._manifests(entry, kept):
             try:
-                async with entry.writing:
-                    if self._watched.entries.get(entry.key) is not entry or entry.spec is None:
-                        return
-                    # Rendered under the lock: the number of pods is the one that was written last.
-                    manifest = next((made for made in self._manifests(entry) if made["kind"] == kind), None)
-                    fault = None if manifest is None else await self._keep(entry, kept, manifest)
+                fault = await self._keep(entry, kept, manifest)
             except ApiError as error:
-                self._meter.reconcile_failed()
-                name = "/".join(entry.key)
+                name, kind = "/".join(entry.key), manifest["kind"]
                 _log.warning("an object could not be written", queueworker=name, kind=kind, error=str(error))
-                passing = passing or error.code in (0, 409, 429) or error.code >= 500
-                fault = None if passing else refusal(kind, entry.key.name, error.code, str(error))
-            if fault is not None:
-                faults.append(fault)
-        kept.failures = kept.failures + 1 if faults or passing else 0
-        if kept.failures:
-            kept.again_at = time.monotonic() + min(FIRST_PAUSE_S * 2 ** min(kept.failures - 1, 6), LONGEST_PAUSE_S)
-        if not passing or faults:
+                self._meter.reconcile_failed()
+                fault = refusal(manifest, error.code, str(error))
+            if fault is None:
+                continue
+            if fault.passing and kept.failures < QUIET_TRIES:
+                later = True
+            else:
+                faults.append(fault.sentence)
+        kept.failed(bool(faults) or later)
+        if faults or not later:
             entry.apply_fault = faults[0] if faults else None
         await self._tell(entry, kept, "ApplyRefused", entry.apply_fault)
 
-    def _manifests(self, entry: Entry) -> list[dict[str, Any]]:
-        spec = entry.spec
-        if spec is None:
+    def _manifests(self, entry: Entry, kept: _Kept) -> list[Manifest]:
+        """What is to be applied; nothing for a QueueWorker that is about to go."""
+        if entry.spec is None or entry.fault is not None or entry.raw["metadata"].get("deletionTimestamp"):
             return []
-        return render(spec, self._platform, entry.raw["metadata"]["uid"], replicas_of(entry))
+        return [stamped(manifest) for manifest in render(entry.spec, self._platform, kept.uid, replicas_of(entry))]
 
-    async def _keep(self, entry: Entry, kept: _Kept, manifest: dict[str, Any]) -> str | None:
-        """Write one object if it is not as it should be; the sentence when one of that name is somebody else's."""
-        kind, uid = manifest["kind"], kept.uid
-        live = entry.deployment_raw if kind == "Deployment" else kept.live.get(kind)
-        if live is None:
-            live = await self._cluster.read(manifest)
-            if live is not None and not controlled_by(live, uid):
-                return clash(live, kind, entry.key)
-        if live is not None and self._is_kept(kept, live, manifest):
-            self._take(entry, kept, kind, live)
+    async def _keep(self, entry: Entry, kept: _Kept, manifest: Manifest) -> Fault | None:
+        """Write one object if it is not as it should be; a fault when one of that name is somebody else's."""
+        kind = manifest["kind"]
+        if kind == "Deployment":
+            async with entry.writing:
+                return await self._keep_deployment(entry, kept, manifest)
+        if kept.good.get(kind, ("", ""))[1] == mark_of(manifest) or not self._there(entry):
             return None
-        answer = await self._cluster.apply(manifest)
-        _log.info("applied", queueworker="/".join(entry.key), kind=kind, name=manifest["metadata"]["name"])
-        self._take(entry, kept, kind, answer)
-        if covers(answer, manifest):
-            kept.written.pop(kind, None)
-        else:
-            kept.written[kind] = (_text(manifest), answer["metadata"].get("generation", 0))
+        # What is about to be written is looked at first: what others made since it was last seen is not taken over.
+        live = await self._cluster.read(manifest)
+        if live is not None and not controlled_by(live, kept.uid):
+            return clash(live, kind, entry.key)
+        if live is None or not covers(live, manifest):
+            live = await self._apply(entry, manifest)
+        kept.good[kind] = (live["metadata"]["resourceVersion"], mark_of(manifest))
         return None
 
-    def _is_kept(self, kept: _Kept, live: dict[str, Any], manifest: dict[str, Any]) -> bool:
+    async def _keep_deployment(self, entry: Entry, kept: _Kept, manifest: Manifest) -> Fault | None:
+        if entry.deployment_raw is not None and self._is_kept(entry, kept, entry.deployment_raw, manifest):
+            return None
+        live = await self._cluster.read(manifest) if self._there(entry) else None
+        if not self._there(entry):
+            return None
+        if live is not None and not controlled_by(live, kept.uid):
+            return clash(live, "Deployment", entry.key)
+        if live is not None:
+            entry.take_deployment(live)
+            if self._is_kept(entry, kept, live, manifest):
+                return None
+        manifest["spec"]["replicas"] = replicas_of(entry)
+        live = await self._apply(entry, manifest)
+        entry.take_deployment(live)
+        kept.written = None if covers(live, manifest) else (mark_of(manifest), live["metadata"]["generation"])
+        return None
+
+    def _there(self, entry: Entry) -> bool:
+        return self._watched.entries.get(entry.key) is entry
+
+    def _is_kept(self, entry: Entry, kept: _Kept, live: dict[str, Any], manifest: Manifest) -> bool:
+        # The scaler may have written since this was rendered: its last word stands.
+        manifest["spec"]["replicas"] = replicas_of(entry)
         if covers(live, manifest):
             return True
-        written = kept.written.get(manifest["kind"])
         # The API server writes some of it otherwise: it is as it was applied if nobody changed it since.
-        as_written = written == (_text(manifest), live["metadata"].get("generation", 0))
+        as_written = kept.written == (mark_of(manifest), live["metadata"]["generation"])
         return as_written and covers(live["metadata"], manifest["metadata"])
 
-    def _take(self, entry: Entry, kept: _Kept, kind: str, live: dict[str, Any]) -> None:
-        metadata = {key: value for key, value in live["metadata"].items() if key != "managedFields"}
-        lean = {**live, "metadata": metadata}
-        if kind == "Deployment":
-            entry.deployment, entry.deployment_raw = DeploymentState.of(lean), lean
-        else:
-            kept.live[kind] = lean
+    async def _apply(self, entry: Entry, manifest: Manifest) -> dict[str, Any]:
+        answer = await self._cluster.apply(manifest)
+        name, kind = "/".join(entry.key), manifest["kind"]
+        _log.info("applied", queueworker=name, kind=kind, name=manifest["metadata"]["name"])
+        return answer
 
     async def _tell(self, entry: Entry, kept: _Kept, reason: str, fault: str | None) -> None:
         """An event for each new fault."""
@@ -249,7 +284,3 @@ def replicas_of(entry: Entry) -> int:
         return 0
     pinned = entry.spec.spec.replicas
     return pinned if pinned is not None else entry.spec.spec.scaling.min_replicas
-
-
-def _text(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, sort_keys=True)

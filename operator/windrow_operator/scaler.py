@@ -19,7 +19,7 @@ from windrow_operator.asking import Asked, Asks
 from windrow_operator.brokers import Brokers, Place, Read
 from windrow_operator.cluster import Cluster
 from windrow_operator.sizing import Memory, Sizing, size
-from windrow_operator.state import DeploymentState, Figures, Key
+from windrow_operator.state import Figures, Key
 from windrow_operator.telling import Teller
 from windrow_operator.watched import Entry, Watched
 
@@ -237,10 +237,7 @@ class Scaler:
             if self._watched.entries.get(entry.key) is not entry:
                 return
             answer = await self._cluster.set_replicas(entry.key, replicas)
-            state = DeploymentState.of(answer)
-            before = entry.deployment
-            if before is None or before.uid != state.uid or before.generation <= state.generation:
-                entry.deployment, entry.deployment_raw = state, answer
+            entry.take_deployment(answer)
         _log.info("replicas set", queueworker="/".join(entry.key), replicas=replicas)
 
     async def _mark(self, entry: Entry, name: str, annotations: dict[str, str | None]) -> None:

@@ -40,6 +40,21 @@ class Entry:
     dirty: bool = True
     """Whether the reconciler has yet to look at it."""
 
+    def take_deployment(self, raw: dict[str, Any]) -> bool:
+        """Take in its Deployment as it was told or answered, unless a newer one was; whether its owner must look at it.
+
+        Answers to writes come at once and the watch tells late, or the other way round.
+        """
+        state, before = DeploymentState.of(raw), self.deployment
+        if before is not None and self.deployment_raw is not None and before.uid == state.uid:
+            if _version(raw) < _version(self.deployment_raw):
+                return False
+            changed = before.generation != state.generation or _labels(raw) != _labels(self.deployment_raw)
+        else:
+            changed = True
+        self.deployment, self.deployment_raw = state, lean(raw)
+        return changed
+
 
 class Watched:
     """The entries by key."""
@@ -51,3 +66,20 @@ class Watched:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())
+
+
+def lean(raw: dict[str, Any]) -> dict[str, Any]:
+    """The object without what nobody here reads and every object has much of."""
+    return {**raw, "metadata": {key: value for key, value in raw["metadata"].items() if key != "managedFields"}}
+
+
+def _version(raw: dict[str, Any]) -> tuple[int, int]:
+    """What grows with each change: of the object first, for all that is watched comes from one store."""
+    metadata = raw["metadata"]
+    version = str(metadata.get("resourceVersion", ""))
+    return int(version) if version.isdigit() else 0, metadata["generation"]
+
+
+def _labels(raw: dict[str, Any]) -> Any:
+    """What may be edited without a new generation."""
+    return raw["metadata"].get("labels")
