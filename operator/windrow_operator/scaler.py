@@ -123,7 +123,7 @@ class Scaler:
             asks = Asks()
             for entry in entries:
                 self._one(entry, read, asks)
-            if asks:
+            if asks and read is not None and read.fault is None:
                 await self._ask(place, asks)
         except Exception:  # a tick that fails is no reason to stop ticking  # noqa: BLE001
             _log.exception("a tick failed", place=str(place))

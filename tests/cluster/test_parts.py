@@ -72,6 +72,10 @@ def test_two_builds_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_assets_that_are_named_come_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What `KUBEBUILDER_ASSETS` has is used, and what it lacks is taken from what was built here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for source in parts.SOURCES:
+        source.program.parent.mkdir(parents=True)
+        source.program.touch()
     built = parts.find()
     for name in ("kube-apiserver", "etcd", "kubectl"):
         (tmp_path / name).touch()
@@ -83,17 +87,42 @@ def test_assets_that_are_named_come_first(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert found.kube_controller_manager == built.kube_controller_manager
 
 
-def test_a_build_that_fails_says_why_and_leaves_no_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Half a program is never taken for one; what the compiler said is in the sentence."""
+FAKE_GO = """#!/bin/sh
+[ "$1" = version ] && echo go version go1.{minor}.0 linux/amd64 && exit
+while [ "$1" != -o ]; do shift; done
+echo half > "$2"
+[ -e main.go ] || {{ echo "./main.go:3:15: undefined: nothing" >&2; exit 1; }}
+echo whole > "$2"
+"""
+
+
+def fake_go(folder: Path, minor: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "go").write_text(FAKE_GO.format(minor=minor))
+    (folder / "go").chmod(0o755)
+
+
+def test_a_build_says_why_it_fails_and_leaves_a_whole_program_or_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the compiler said is in the sentence; what it made is moved to its place when it is whole."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(parts, "HERE", tmp_path)
-    broken = parts.Source("broken", "1", ".")
-    broken.folder.mkdir()
-    (broken.folder / "go.mod").write_text("module broken\n\ngo 1.24\n")
-    (broken.folder / "main.go").write_text("package main\n\nfunc main() { nothing() }\n")
-    try:
-        with pytest.raises(parts.BuildFailed, match=r"broken could not be built: .*undefined: nothing"):
-            parts._build(broken)
-    except parts.Missing as reason:
-        pytest.skip(str(reason))
-    assert sorted(path.name for path in broken.program.parent.iterdir()) == ["lock"]
+    fake_go(tmp_path / "bin", 24)
+    source = parts.Source("made", "1", ".")
+    source.folder.mkdir()
+    with pytest.raises(parts.BuildFailed, match=r"made could not be built: .*undefined: nothing"):
+        parts._build(source)
+    assert [path.name for path in source.program.parent.iterdir()] == ["lock"]
+    (source.folder / "main.go").touch()
+    parts._build(source)
+    assert source.program.read_text() == "whole\n"
+    assert sorted(path.name for path in source.program.parent.iterdir()) == ["lock", "made"]
+
+
+def test_a_go_that_is_too_old_is_told_before_it_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Which Go must be there, and which is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    fake_go(tmp_path / "bin", 23)
+    with pytest.raises(parts.Missing, match=r"Go 1\.24 or newer must be installed .*, not 'go version go1\.23\.0"):
+        parts.build()

@@ -130,7 +130,7 @@ def test_every_right_is_used_and_none_is_missing(audited: Plane, redis_url: str,
         operators.start(env={"WINDROW_WATCH_NAMESPACES": "shop"})
         works = setting.make_queueworker(api, "shop", "works", {"timeLimits": {"hard": "1h"}})
         own = setting.make_queueworker(api, "shop", "own", {"connection": {"secretRef": {"name": "own"}}})
-        bad = setting.make_queueworker(api, "shop", "bad", {"template": {"resources": {"limits": {"memory": "lots"}}}})
+        bad = setting.make_queueworker(api, "shop", "bad", {"template": {"tolerations": [{"operator": "Sometimes"}]}})
         publish(redis_url, "works", 1, seconds=30)
         wait_until(lambda: any("annotations" in pod["metadata"] for pod in works.pods()), 30, "the busy pod is protected")
         wait_until(lambda: (own.condition("BrokerReadable") or {}).get("status") == "True", 20, "the other Redis is read")

@@ -1,9 +1,8 @@
 """The conversation between a worker and Redis: one call gives back what ended and takes what may start next.
 
-A call is sent when a slot is free and messages may be there, or when something that ended has waited `FLUSH_SECONDS`. An idle
-worker sends one call a second. Between them the next message of any producer wakes one worker of the queue, its listener, with
-one push (client tracking); when it can't take all that waits, it rings the bells of idle ones, as many as messages wait.
-Redis may go away at any time: what is to be said waits, and what a lost call did is read back from the in-flight set.
+A call is sent when a slot is free and messages may be there (`attention` says when), or when something that ended has waited
+`FLUSH_SECONDS`. An idle worker sends one call a second. Redis may go away at any time: what is to be said waits, and what a
+lost call did is read back from the in-flight set.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 import hiredis
 import redis
 
+from windrow.broker.attention import DRAINED, LISTENER, Attention
 from windrow.broker.inflight import InFlight, Taken
 from windrow.broker.keys import Keys
 from windrow.broker.registration import Gone, Registration
@@ -32,11 +32,7 @@ LOOK_SECONDS_UNTRACKED = 0.1
 """How often a worker looks that no push can reach. With tracking forbidden that is the queue's listener alone, the others have
 their bells; with RESP2 it is each. Second connections that block (BLMOVE of a list onto itself, one for each priority) were not
 worth it: every Redis that Windrow supports speaks RESP3."""
-ASKED, DRAINED = b"asked", b"drained"
-"""What Redis has of this worker when a scaler wants it gone, and when it has answered that it drained."""
 ALONE, CLEARING = 1, 2
-LISTENER, IDLE, LISTENER_OF_MORE = 1, 2, 3
-"""What a call says that this worker is now; in the first two cases nothing waits, and it will hear of what comes."""
 OVERDUE_SECONDS = 5.0
 """A call that is not answered for so long is given up with its connection."""
 SILENT_SECONDS = 0.25
@@ -83,9 +79,7 @@ class Taker:
         self._hub: Any = None
         self._wire: Wire | None = None
         self._sent_at: float | None = None
-        self._look, self._look_when_free, self._look_when_empty = True, False, False
-        self._asked = 0
-        self._not_before = 0.0
+        self._attention = Attention((keys.epochs, keys.inflight(worker), keys.held, keys.spent))
         self._oldest_said: float | None = None
         self._flushing = False
         self._stale_check = False
@@ -94,12 +88,8 @@ class Taker:
         self._stopping = False
         self._revoked_version = b"0"
         self._failures = 0
-        self._is = 0
-        self._heard = False
-        self._looked_at = 0.0
         self._attached = 0
         self._polling = False
-        self._unread = {name.encode() for name in (keys.epochs, keys.inflight(worker), keys.held, keys.spent)}
         self._sync = load("sync")
         self.sync_keys = keys.of_sync(worker, queue)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -115,7 +105,8 @@ class Taker:
             self._wire = None
         self._sent_at = None
         hub.add_reader(self._wake_read, self._woken)
-        self._is, self._polling = 0, False
+        self._attention.forget()
+        self._polling = False
         self._attached += 1
         hub.call_later(LOOK_SECONDS, self._tick, self._attached)
         self._connect()
@@ -123,13 +114,13 @@ class Taker:
     def consume(self, deliver: Callable[[Taken], None]) -> None:
         """Take messages from now on and give each to `deliver` when a slot is free."""
         self._deliver = deliver
-        self._look = True
+        self._attention.look()
         self._pump()
 
     def rest(self) -> None:
         """Take nothing until `consume` is called again, and hand back what was taken and not started."""
         self._deliver = None
-        self._look = True
+        self._attention.look()
         self.inflight.give_back_waiting()
         self._on_hand_back()
         self._pump()
@@ -142,14 +133,14 @@ class Taker:
     @property
     def idle(self) -> bool:
         """True when nothing is in flight here and everything said was answered."""
-        return not (self.inflight.messages or self.inflight.outbox or self.inflight.unanswered or self._is)
+        return not (self.inflight.messages or self.inflight.outbox or self.inflight.unanswered or self._attention.role)
 
     def say(self, *operation: str | bytes | int) -> None:
         """Say something about a message (an operation of the `sync` script); it leaves within 20 ms."""
         now = time.monotonic()
         self.inflight.say(*operation, now=now)
-        if operation[0] in ("G", "K") and self._is == LISTENER:
-            self._heard = True  # it is not told what it pushes itself
+        if operation[0] in ("G", "K"):
+            self._attention.pushes()
         if self._oldest_said is None:
             self._oldest_said = now
         self._pump()
@@ -168,7 +159,7 @@ class Taker:
             os.read(self._wake_read, 4096)
         except BlockingIOError:
             return
-        self._look = True
+        self._attention.look()
         self._pump()
 
     def _tick(self, attached: int) -> None:
@@ -178,7 +169,7 @@ class Taker:
         now = time.monotonic()
         if self._sent_at is not None and now - self._sent_at > OVERDUE_SECONDS:
             self._lost(redis.ConnectionError(f"Redis did not answer for {OVERDUE_SECONDS:g} s"))
-        rest = self._looked_at + LOOK_SECONDS - now
+        rest = self._attention.looked_at + LOOK_SECONDS - now
         if rest < LOOK_SECONDS / 10:
             rest = LOOK_SECONDS * random.uniform(0.85, 1.0)  # noqa: S311 - no secret
             self._look_again()
@@ -217,7 +208,7 @@ class Taker:
         if self.inflight.waiting and time.monotonic() - self._last_delivery > STALE_SECONDS * 0.9:
             self.inflight.give_back_waiting()
             self._oldest_said = 0.0
-            self._heard = self._heard or self._is == LISTENER  # it is not told what it pushes itself
+            self._attention.pushes()
         self._pump()
 
     def _maybe_send(self) -> None:
@@ -227,14 +218,7 @@ class Taker:
         inflight = self.inflight
         resting = self._stopping or self._deliver is None
         wanted = 0 if resting else inflight.wanted
-        # A listener that is full looks too when something came: it rings the others.
-        looks = (
-            self._heard
-            or (self._look and (wanted > 0 or inflight.clearing))
-            or (self._look_when_free and wanted > 0 and inflight.idle_slots > 0)
-            or (self._look_when_empty and not inflight.messages)
-        )
-        asks = (now >= self._not_before and looks) or (resting and self._is > 0)
+        asks = self._attention.must_look(inflight, wanted, now, resting=resting)
         takes = asks and (resting or len(inflight.waiting) <= (inflight.ahead - inflight.handed) // 2)
         due = bool(inflight.outbox) and (self._oldest_said is None or now - self._oldest_said >= FLUSH_SECONDS)
         if takes or due or (self._stopping and inflight.outbox):
@@ -255,9 +239,7 @@ class Taker:
         for operation in self.inflight.batch():
             arguments.extend(operation)
         if wanted >= 0:
-            self._look = self._look_when_free = self._look_when_empty = self._heard = False
-            self._looked_at = now
-            self._asked = wanted
+            self._attention.looks(wanted, self.inflight.idle_slots, now)
         self._oldest_said = None
         self._sent_at = now
         try:
@@ -269,26 +251,7 @@ class Taker:
         """How this worker hears of the next message, as the `sync` script has it."""
         if not wire.pushes:
             return ""
-        free = self.inflight.idle_slots
-        if self._stopping or self._deliver is None:
-            return "x"
-        if self._is == LISTENER:
-            return f"m{free}"
-        if self._heard:
-            return f"r{free}"
-        return f"i{free}" if self._is == IDLE else f"b{free}"
-
-    def _pushed(self, push: list[Any]) -> None:
-        """A key that was read here has changed, or the bell was rung."""
-        if push[0] == b"invalidate":
-            # That another worker came or went, or that a retry took its message's place, is no news for this one.
-            if push[1] is not None and self._unread.issuperset(push[1]):
-                return
-        elif push[0] != b"message":
-            return
-        elif self._is == IDLE:
-            self._is = 0
-        self._look = self._heard = True
+        return self._attention.says(self.inflight.idle_slots, resting=self._stopping or self._deliver is None)
 
     def _readable(self) -> None:
         if self._wire is None:
@@ -296,7 +259,7 @@ class Taker:
         try:
             for reply in self._wire.replies():
                 if isinstance(reply, hiredis.PushNotification):
-                    self._pushed(reply)
+                    self._attention.hear(reply)
                 elif isinstance(reply, Exception):
                     raise redis.ConnectionError(f"Redis refused a call: {reply}")
                 else:
@@ -328,35 +291,24 @@ class Taker:
             self.inflight.give_back_waiting()  # older ones are about to go back: these must not overtake them
         if what >= 0:
             self._on_drain(drain == DRAINED)
-            self._look_when_empty = drain == ASKED and bool(self.inflight.messages)
             self.inflight.clearing = alone == CLEARING
             self.inflight.alone = first if alone == ALONE else self.inflight.alone
-            self._settle_down(what, len(taken), allowed)
+            self._attention.answered(what, len(taken), allowed, drain, self.inflight)
+            self._poll_if_deaf()
             if alone == CLEARING:
                 self.inflight.give_back_waiting()
                 self._on_hand_back()
-            self._look = self._look or alone == ALONE
+            if alone == ALONE:
+                self._attention.look()
         if next_look > 0 and self._hub is not None:
             if limited:
-                self._not_before = time.monotonic() + next_look / 1000
+                self._attention.wait(time.monotonic() + next_look / 1000)
             self._hub.call_later(next_look / 1000 + 0.001, self._look_again)
         for tag, count, lost in killed:
             self._on_killed(int(tag), int(count), bool(lost))
 
-    def _settle_down(self, what: int, taken: int, allowed: int) -> None:
-        """After a look: what this worker is now, and whether it must look again by itself: it took all that it was allowed.
-
-        At once if that was all it asked for; for what is left to idle workers, and when it was full, when a slot is free:
-        nobody will tell it of what waits.
-        """
-        empty = what in (LISTENER, IDLE)
-        self._is = LISTENER if what == LISTENER_OF_MORE else what
-        filled = 0 < allowed <= taken
-        if not empty and filled and allowed >= self._asked:
-            self._look = True
-        elif not empty and (filled or self.inflight.idle_slots == 0):
-            self._look_when_free = True
-        deaf = self._wire is not None and not (self._wire.tracking if self._is == LISTENER else self._wire.pushes)
+    def _poll_if_deaf(self) -> None:
+        deaf = self._wire is not None and not (self._wire.tracking if self._attention.role == LISTENER else self._wire.pushes)
         if deaf and not self._polling and self._hub is not None:
             self._polling = True
             self._hub.call_later(LOOK_SECONDS_UNTRACKED, self._poll)
@@ -366,8 +318,7 @@ class Taker:
         self._look_again()
 
     def _look_again(self) -> None:
-        self._look = True
-        self._heard = self._heard or self._is == LISTENER
+        self._attention.look_again()
         self._pump()
 
     # --- connecting ------------------------------------------------------------------------------------------------------
@@ -379,7 +330,7 @@ class Taker:
                 self._hub.remove(wire.fileno())
             wire.close()
         self._sent_at = None
-        self._is, self._heard = 0, False
+        self._attention.forget()
         self._on_hand_back()
         delay = RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
         self._failures += 1
@@ -407,6 +358,6 @@ class Taker:
         if lost:
             self._on_restored()
         self._wire = wire
-        self._look = True
+        self._attention.look()
         self._hub.add_reader(wire.fileno(), self._readable)
         self._pump()
