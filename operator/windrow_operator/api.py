@@ -30,6 +30,8 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PASSING = frozenset([429, 500, 502, 503, 504])
+_UNREADABLE = ("failed to convert new object", "failed to create typed patch object")
+"""How the API server begins when it can't read what is applied; it calls that a fault of its own (500)."""
 
 _RESOURCES = {
     "ServiceAccount": "serviceaccounts",
@@ -224,6 +226,8 @@ class Api:
         if status < 300:
             return dict(json.loads(text))
         message = _message(text) or f"HTTP {status}"
+        if status == 500 and message.startswith(_UNREADABLE):
+            status = 422
         if status in _PASSING or (status == 409 and verb == "PATCH"):
             raise _Again(status, f"the API server said: {message}", after)
         raise ApiError(status, f"the API server said: {message}")

@@ -84,6 +84,18 @@ def test_a_refusal_is_the_api_servers_own_sentence_and_not_repeated() -> None:
     assert len(asked) == 1
 
 
+def test_what_the_api_server_cannot_read_is_a_refusal_too() -> None:
+    """It answers 500 to an apply with a quantity that is none, or with an unknown field."""
+
+    async def talk(api: Api) -> None:
+        with pytest.raises(ApiError, match="quantities must match") as caught:
+            await api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "x", "namespace": "shop"}})
+        assert caught.value.code == 422
+
+    asked, _ = _play([_says(500, "failed to convert new object (x): quantities must match")], talk)
+    assert len(asked) == 1
+
+
 def test_nothing_is_written_without_the_lease_not_even_a_second_try() -> None:
     """The right to write is looked at before each try."""
 
