@@ -170,6 +170,7 @@ class Reconciler:
             try:
                 await self._apply_all(entry, kept)
             except LeaseLost:
+                self._watched.changed.set()
                 raise
             except Exception:  # one QueueWorker's failure never stops the others  # noqa: BLE001
                 _log.exception("a QueueWorker could not be reconciled", queueworker="/".join(entry.key))

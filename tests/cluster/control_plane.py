@@ -21,6 +21,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.api import Api
 from tests.cluster.parts import HERE, Parts
 from tests.waiting import wait_until
@@ -68,11 +70,17 @@ class Plane:
     @property
     def audit(self) -> Path:
         """A JSON line for each write of a service account."""
+        self._ours("its audit log is read")
         return self.folder / "audit.log"
 
     def pause(self, name: str, paused: bool = True) -> None:
         """Freeze a process of the plane (`kube-apiserver`), or let it go on."""
+        self._ours(f"{name} is frozen")
         self.processes[name].send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+
+    def _ours(self, why: str) -> None:
+        if not self.processes:
+            pytest.skip(f"the plane must be one that was started here, not one that was named: {why}")
 
 
 @contextmanager

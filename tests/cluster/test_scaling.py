@@ -61,10 +61,11 @@ def test_from_nought_in_one_step_and_back_through_drained_workers(
 def test_what_is_in_flight_counts(operator: Operators, agent: Agent, queueworker: Make, redis_url: str) -> None:
     """The list is empty and all is in flight: workers stay until they have finished, and the idle ones go meanwhile."""
     operator.start()
-    worker = queueworker("mail", concurrency=1, timeLimits=LIMITS, scaling={**QUICK, "maxReplicas": 8})
+    worker = queueworker("mail", concurrency=1, timeLimits=LIMITS, scaling={**QUICK, "scaleDownWindow": "3s", "maxReplicas": 8})
     wait_until(worker.deployment, 20, "there is a Deployment")
     publish(redis_url, worker.queue, 3, seconds=20)
-    publish(redis_url, worker.queue, 5, seconds=1)
+    # So short that their arrival, as a flow, keeps nobody.
+    publish(redis_url, worker.queue, 5, seconds=0.2)
     wait_until(is_at(worker, 8), 30, "8 pods are ready")
     wait_until(is_at(worker, 3), 18, "only the busy ones are left")
     assert {line["busy"] for line in agent.record("terminating")} == {0}

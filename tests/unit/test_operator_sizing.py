@@ -273,3 +273,18 @@ def test_who_is_called_back_does_not_go_down_with_the_others() -> None:
     seen = reading(info(0, 2), info(1, drain="drained"), info(2, drain="drained"), ready=2, in_flight=2, mean_run=None)
     made = sized(pods, seen, 3)
     assert (made.withdraw, made.replicas) == (("id-001",), 3)
+
+
+@pytest.mark.parametrize("seconds", [2, 30, 500])
+def test_what_was_not_looked_at_makes_nothing_smaller(seconds: int) -> None:
+    """A queue at nought that is passed over, and then looked at once as the scaler does, asks for as much as any other."""
+    always, passed = Memory(), Memory()
+    for at in range(seconds):
+        always = sized([], reading(at=NOW + at, mean_run=None), 0, always, now=NOW + at).memory
+        if at in (0, seconds - 1):
+            passed = sized([], reading(at=NOW + at, mean_run=None), 0, passed, now=NOW + at).memory
+    burst = reading(ready=300, at=NOW + seconds, mean_run=0.5)
+    looked, late = (sized([], burst, 0, memory, now=NOW + seconds) for memory in (always, passed))
+    assert late.replicas >= looked.replicas > 0
+    assert late.memory.history.since is not None
+    assert late.memory.history.since >= (looked.memory.history.since or 0)
