@@ -7,6 +7,7 @@ import datetime
 import json
 import platform
 import shlex
+import subprocess
 import sys
 import time
 import traceback
@@ -21,7 +22,7 @@ from benchmarks.operator import bursts, many, outage, removals
 from benchmarks.operator.example import aws_example
 from benchmarks.operator.report import Row, most, table
 from benchmarks.operator.stage import Stage, staged
-from benchmarks.stack import folder
+from benchmarks.stack import ROOT, folder
 from tests.cluster.parts import KUBERNETES, build
 from tests.cluster.setting import QueueWorkerObject
 
@@ -46,8 +47,8 @@ def _many(stage: Stage) -> list[QueueWorkerObject]:
     return _made[id(stage)]
 
 
-def run(keys: list[str], quick: bool, keep: Path | None) -> list[Row]:
-    """Run the named rows in their order."""
+def run(keys: list[str], quick: bool, keep: Path | None, done: Callable[[Row], None]) -> list[Row]:
+    """Run the named rows in their order; `done` is called with each as soon as it is measured."""
     rows: list[Row] = []
     for group in ([key for key in keys if key not in ALONE], [key for key in keys if key in ALONE]):
         if not group:
@@ -56,6 +57,7 @@ def run(keys: list[str], quick: bool, keep: Path | None) -> list[Row]:
             for key in group:
                 rows.append(_row(key, stage))
                 print(table([rows[-1].as_json()]), flush=True)
+                done(rows[-1])
             if keep is not None:
                 keep.write_text(stage.operators.log(), encoding="utf-8")
     return sorted(rows, key=lambda row: list(ROWS).index(row.key))
@@ -86,11 +88,21 @@ def document(rows: list[Row], quick: bool, before: dict[str, Any]) -> dict[str, 
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "kubernetes": KUBERNETES,
+        "commit": commit(),
         "quick": quick,
     }
     found = {row["key"]: row for row in before.get("rows", [])}
     found |= {row.key: {**row.as_json(), "run": made} for row in rows}
     return {**made, "rows": [found[key] for key in ROWS if key in found]}
+
+
+def commit() -> str:
+    """What was measured: the commit of this checkout, with a + when files differ from it; `unknown` outside of one."""
+    git = ("git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+")
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def main() -> int:
@@ -102,11 +114,14 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="where the operator's log is kept")
     flags = parser.parse_args()
     build()
-    rows = run([key for key in ROWS if key in flags.rows], flags.quick, flags.log)
     flags.out.parent.mkdir(parents=True, exist_ok=True)
-    before = json.loads(flags.out.read_text()) if flags.out.exists() else {}
-    made = document(rows, flags.quick, before)
-    flags.out.write_text(json.dumps(made, indent=2) + "\n")
+
+    def write(row: Row) -> None:
+        before = json.loads(flags.out.read_text()) if flags.out.exists() else {}
+        flags.out.write_text(json.dumps(document([row], flags.quick, before), indent=2) + "\n")
+
+    rows = run([key for key in ROWS if key in flags.rows], flags.quick, flags.log, write)
+    made = json.loads(flags.out.read_text())
     print(f"\n{made['machine']}, Kubernetes {KUBERNETES}, {made['date']}\n")
     print(table([row for row in made["rows"] if row["key"] in flags.rows]))
     return 0 if all(row.met for row in rows) else 1

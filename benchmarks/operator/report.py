@@ -67,10 +67,17 @@ def markdown(document: Mapping[str, Any]) -> str:
         for number, check in enumerate(row["checks"]):
             first, what = (f"`{row['key']}`", row["figure"]) if number == 0 else ("", "")
             lines.append(f"| {first} | {what} | {' | '.join(cells(check))} |")
-    runs = {(run["command"], run["date"][:10], run["machine"]) for run in (row["run"] for row in document["rows"])}
-    told = [f"`{command}`; {date}, {machine}." for command, date, machine in sorted(runs)]
-    notes = [f"`{row['key']}`: {row['note']}." for row in document["rows"] if row["note"]]
-    return "\n".join([*lines, "", *told, *notes])
+    runs: dict[tuple[str, ...], list[str]] = {}
+    for row in document["rows"]:
+        run = row["run"]
+        where = (run["command"], run["date"][:10], run["machine"], run["kubernetes"], run["commit"])
+        runs.setdefault(where, []).append(f"`{row['key']}`")
+    told = [
+        f"{', '.join(keys)}: `{command}`; {date}, {machine}, Kubernetes {kubernetes}, commit {commit}.  "
+        for (command, date, machine, kubernetes, commit), keys in runs.items()
+    ]
+    notes = [f"- `{row['key']}`: {row['note']}." for row in document["rows"] if row["note"]]
+    return "\n".join([*lines, "", *notes, "", *told])
 
 
 def cells(check: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -118,9 +118,9 @@ def _scaling_active(entry: Entry, figures: Figures | None) -> Said:
     if entry.fault is not None or spec is None:
         return Said("ScalingActive", "False", "NotAccepted", "The workers stay as they are until the spec is accepted.")
     if spec.spec.replicas is not None or (figures is not None and figures.pinned):
-        return Said("ScalingActive", "False", "Pinned", _pinned(spec, figures))
+        return Said("ScalingActive", "False", "Pinned", _pinned(entry.key, spec, figures))
     if spec.spec.paused or (figures is not None and figures.paused):
-        how = "set spec.paused to false" if spec.spec.paused else f"run `windrow release {spec.name}`"
+        how = "set spec.paused to false" if spec.spec.paused else f"run `{_release(entry.key)}`"
         return Said("ScalingActive", "False", "Paused", f"Nothing is taken from the queue: {how} to go on.")
     if figures is None or (figures.read_at is None and figures.fault is None):
         return Said("ScalingActive", "Unknown", "NotYetDecided", "No decision was made yet.")
@@ -133,10 +133,14 @@ def _scaling_active(entry: Entry, figures: Figures | None) -> Said:
     return Said("ScalingActive", "True", "Autoscaled", message)
 
 
-def _pinned(spec: QueueWorker, figures: Figures | None) -> str:
+def _release(key: Key) -> str:
+    return f"windrow release {key.name} -n {key.namespace}"
+
+
+def _pinned(key: Key, spec: QueueWorker, figures: Figures | None) -> str:
     replicas = spec.spec.replicas if spec.spec.replicas is not None else figures.desired if figures is not None else None
     number = "" if replicas is None else f" to {replicas}"
-    return f"A person fixed the number of workers{number}: run `windrow release {spec.name}` to have it autoscaled."
+    return f"A person fixed the number of workers{number}: run `{_release(key)}` to have it autoscaled."
 
 
 def _time_limits_fit(entry: Entry, figures: Figures | None) -> Said | None:

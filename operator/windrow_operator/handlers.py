@@ -69,9 +69,7 @@ class Keeping:
 
     def deployment(self, raw: dict[str, Any]) -> None:
         """A Deployment was seen; one that somebody else made, or for another QueueWorker, is none of ours."""
-        key = _owner(raw)
-        if key is None or raw["metadata"]["name"] != key.name:
-            return
+        key = _key(raw)  # by its name, so that a label that was taken off is seen too
         entry = self._watched.entries.get(key)
         if entry is None:
             self._orphans[key] = (lean(raw), self._orphans.get(key, (None, {}))[1])
@@ -82,8 +80,7 @@ class Keeping:
 
     def deployment_gone(self, raw: dict[str, Any]) -> None:
         """A Deployment was deleted."""
-        key = _owner(raw)
-        entry = self._watched.entries.get(key) if key is not None else None
+        entry = self._watched.entries.get(_key(raw))
         if entry is not None and (entry.deployment is None or entry.deployment.uid == raw["metadata"].get("uid")):
             entry.deployment = entry.deployment_raw = None
             self._look(entry)  # it is missing, or no longer in the way

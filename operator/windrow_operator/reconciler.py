@@ -59,8 +59,6 @@ class _Kept:
     uid: str
     good: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Of each kind that is not watched: the resourceVersion that was as it should be, and the mark of how that was."""
-    written: tuple[str, int] | None = None
-    """The mark of the Deployment that was applied last, though the answer differs from it, and the generation it got."""
     told: str | None = None
     failures: int = 0
     again_at: float | None = None
@@ -172,6 +170,7 @@ class Reconciler:
             try:
                 await self._apply_all(entry, kept)
             except LeaseLost:
+                self._watched.changed.set()
                 raise
             except Exception:  # one QueueWorker's failure never stops the others  # noqa: BLE001
                 _log.exception("a QueueWorker could not be reconciled", queueworker="/".join(entry.key))
@@ -229,34 +228,24 @@ class Reconciler:
         return None
 
     async def _keep_deployment(self, entry: Entry, kept: _Kept, manifest: Manifest) -> Fault | None:
-        if entry.deployment_raw is not None and self._is_kept(entry, kept, entry.deployment_raw, manifest):
+        # The scaler may have written since this was rendered: its last word stands. The same goes for what is read below.
+        manifest["spec"]["replicas"] = replicas_of(entry)
+        if not self._there(entry) or (entry.deployment_raw is not None and covers(entry.deployment_raw, manifest)):
             return None
-        live = await self._cluster.read(manifest) if self._there(entry) else None
+        live = await self._cluster.read(manifest)
         if not self._there(entry):
             return None
         if live is not None and not controlled_by(live, kept.uid):
             return clash(live, "Deployment", entry.key)
         if live is not None:
             entry.take_deployment(live)
-            if self._is_kept(entry, kept, live, manifest):
-                return None
-        manifest["spec"]["replicas"] = replicas_of(entry)
-        live = await self._apply(entry, manifest)
-        entry.take_deployment(live)
-        kept.written = None if covers(live, manifest) else (mark_of(manifest), live["metadata"]["generation"])
+            manifest["spec"]["replicas"] = replicas_of(entry)
+        if live is None or not covers(live, manifest):
+            entry.take_deployment(await self._apply(entry, manifest))
         return None
 
     def _there(self, entry: Entry) -> bool:
         return self._watched.entries.get(entry.key) is entry
-
-    def _is_kept(self, entry: Entry, kept: _Kept, live: dict[str, Any], manifest: Manifest) -> bool:
-        # The scaler may have written since this was rendered: its last word stands.
-        manifest["spec"]["replicas"] = replicas_of(entry)
-        if covers(live, manifest):
-            return True
-        # The API server writes some of it otherwise: it is as it was applied if nobody changed it since.
-        as_written = kept.written == (mark_of(manifest), live["metadata"]["generation"])
-        return as_written and covers(live["metadata"], manifest["metadata"])
 
     async def _apply(self, entry: Entry, manifest: Manifest) -> dict[str, Any]:
         answer = await self._cluster.apply(manifest)

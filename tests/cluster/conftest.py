@@ -50,7 +50,9 @@ def plane() -> Iterator[Plane]:
     folder = Path(tempfile.mkdtemp(prefix="windrow-plane-"))
     try:
         if os.environ.get(NAMED):
-            yield given(Path(os.environ[NAMED]), _parts, folder)
+            named = given(Path(os.environ[NAMED]), _parts, folder)
+            yield named
+            named.api.close()
         else:
             with running(_parts, folder) as made:
                 yield made

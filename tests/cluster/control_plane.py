@@ -16,10 +16,12 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from tests.cluster.api import Api
 from tests.cluster.parts import HERE, Parts
@@ -64,15 +66,23 @@ class Plane:
     api: Api
     """With all rights."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    restart: Callable[[str], None] = field(default=lambda name: None)
+    """Kill a process of the plane, and start it again; nothing is waited for."""
 
     @property
     def audit(self) -> Path:
         """A JSON line for each write of a service account."""
+        self._ours("its audit log is read")
         return self.folder / "audit.log"
 
     def pause(self, name: str, paused: bool = True) -> None:
         """Freeze a process of the plane (`kube-apiserver`), or let it go on."""
+        self._ours(f"{name} is frozen")
         self.processes[name].send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+
+    def _ours(self, why: str) -> None:
+        if not self.processes:
+            pytest.skip(f"the plane must be one that was started here, not one that was named: {why}")
 
 
 @contextmanager
@@ -120,7 +130,7 @@ def running(parts: Parts, folder: Path) -> Iterator[Plane]:
             "kwok", *parts.kwok, f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true", "--node-ip=127.0.0.1",
             f"--config={HERE / 'kwok' / 'stages.yaml'}", "--node-lease-duration-seconds=0",
         )  # fmt: skip
-        plane = Plane(server, kubeconfig, authority, folder, parts.kubectl, Api.of(kubeconfig), start.processes)
+        plane = Plane(server, kubeconfig, authority, folder, parts.kubectl, Api.of(kubeconfig), start.processes, start.again)
         nodes = [
             {
                 "apiVersion": "v1",
@@ -179,14 +189,21 @@ class _Starter:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._stack, self._folder = stack, folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, name: str, *command: str) -> None:
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self._folder)}
         process = launch(
             command, log=self._folder / f"{name}.log", death_signal=signal.SIGKILL, env=environment, cwd=self._folder
         )
-        self.processes[name] = process
+        self.processes[name], self._commands[name] = process, command
         self._stack.callback(stop, process, [(signal.SIGCONT, 0.0), (signal.SIGTERM, 0.5)])
+
+    def again(self, name: str) -> None:
+        """Kill it, and start it again."""
+        self.processes[name].kill()
+        self.processes[name].wait()
+        self(name, *self._commands[name])
 
     def alive(self) -> bool:
         """True; raises AssertionError when one has ended."""

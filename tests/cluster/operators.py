@@ -65,10 +65,14 @@ class Operators:
     def end(self, process: subprocess.Popen[bytes]) -> int:
         """SIGTERM one replica and wait for its end; answers its exit code."""
         self._told.add(process.pid)
-        return stop(process, [(signal.SIGCONT, 0.0), (signal.SIGTERM, 10.0)])
+        process.send_signal(signal.SIGCONT)
+        return stop(process, [(signal.SIGTERM, 10.0)])
 
     def stop(self) -> None:
-        """Stop all that still run."""
+        """Stop all that still run, side by side."""
+        for process in self.alive:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
         for process in self.processes:
             self.end(process)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.api import Api, Refused
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.setting import QueueWorkerObject
-from tests.unit.test_operator_status import CASES, READ, SETTLED
+from tests.unit.operator_cases import CASES, READ, SETTLED
 from windrow.queues import QueueWorker
 from windrow.scaling import Decision, Reason
 from windrow_operator.state import Figures, Key
@@ -75,6 +75,12 @@ def test_a_refusal_is_one_sentence_with_the_key(kubectl: Kubectl, crd: None) -> 
         'The QueueWorker "mail" is invalid: spec.pool: Invalid value: "string": must be prefork, asyncio or threads '
         "(a green-thread pool can neither end a task nor keep its lease)"
     ]
+
+
+def test_a_queue_may_be_changed(queueworker: Make) -> None:
+    """A typo is put right by applying the file again; the workers roll over to the other queue."""
+    made = queueworker("mail", queue="mial")
+    assert made.patch(queue="mail")["spec"]["queue"] == "mail"
 
 
 def test_scale_pins_what_was_autoscaled(api: Api, kubectl: Kubectl, queueworker: Make) -> None:

@@ -24,7 +24,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
   - level: Metadata
-    userGroups: ["system:serviceaccounts:ops"]
+    userGroups: ["system:serviceaccounts:ops-some", "system:serviceaccounts:ops-all"]
 """
 """Whatever the operator asks for, answered or refused."""
 
@@ -97,40 +97,40 @@ def test_what_a_stolen_token_could_wish_for_is_refused(api: Api, namespace: str,
         assert refused.value.code == 403
 
 
-@pytest.fixture
-def audited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Plane]:
-    """An API server of the test's own that writes down all that the operator asks for."""
-    monkeypatch.setattr(control_plane, "AUDIT", EVERYTHING)
-    folder = tmp_path / "plane"
-    folder.mkdir()
-    with control_plane.running(find(), folder) as plane:
-        yield plane
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """An API server of these tests' own that writes down all that an operator asks for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control_plane, "AUDIT", EVERYTHING)
+        with control_plane.running(find(), tmp_path_factory.mktemp("plane")) as plane:
+            yield plane
 
 
 @pytest.mark.slow
-def test_every_right_is_used_and_none_is_missing(audited: Plane, redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("watching", ["some", "all"])
+def test_every_right_is_used_and_none_is_missing(audited: Plane, redis_url: str, tmp_path: Path, watching: str) -> None:
     """An operator's day: a queue that works, one with a Redis of its own, one that can't be applied."""
-    api = audited.api
+    api, ops, shop = audited.api, f"ops-{watching}", f"shop-{watching}"
     setting.install_crd(api)
-    for namespace in ("ops", "shop"):
+    for namespace in (ops, shop):
         api.post(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
         wait_until(lambda: api.find(f"{CORE}/namespaces/{namespace}/serviceaccounts/default"), 20, "the namespace is there")  # noqa: B023
     kubeconfig = tmp_path / "operator.kubeconfig"
-    for manifest in manifests("ops", ["shop"], secret_names={"shop": ["own"]}):
+    for manifest in manifests(ops, [shop] if watching == "some" else None, secret_names={shop: ["own"]}):
         control_plane.run_kubectl(audited, "apply", "--server-side", "-f", "-", given=json.dumps(manifest))
-    token = control_plane.run_kubectl(audited, "create", "token", setting.ACCOUNT, "-n", "ops").strip()
-    control_plane.write_kubeconfig(kubeconfig, audited.server, audited.authority, token, "ops")
+    token = control_plane.run_kubectl(audited, "create", "token", setting.ACCOUNT, "-n", ops).strip()
+    control_plane.write_kubeconfig(kubeconfig, audited.server, audited.authority, token, ops)
     for secret in ("windrow", "own"):
-        setting.platform_secret(api, "shop", redis_url, secret)
+        setting.platform_secret(api, shop, redis_url, secret)
 
-    operators = Operators(tmp_path / "operator", kubeconfig, "ops", redis_url)
-    agent = Agent(tmp_path / "agent", audited.kubeconfig, "shop", redis_url)
+    operators = Operators(tmp_path / "operator", kubeconfig, ops, redis_url)
+    agent = Agent(tmp_path / "agent", audited.kubeconfig, shop, redis_url)
     try:
         agent.start()
-        operators.start(env={"WINDROW_WATCH_NAMESPACES": "shop"})
-        works = setting.make_queueworker(api, "shop", "works", {"timeLimits": {"hard": "1h"}})
-        own = setting.make_queueworker(api, "shop", "own", {"connection": {"secretRef": {"name": "own"}}})
-        bad = setting.make_queueworker(api, "shop", "bad", {"template": {"tolerations": [{"operator": "Sometimes"}]}})
+        operators.start(env={"WINDROW_WATCH_NAMESPACES": shop if watching == "some" else ""})
+        works = setting.make_queueworker(api, shop, "works", {"timeLimits": {"hard": "1h"}})
+        own = setting.make_queueworker(api, shop, "own", {"connection": {"secretRef": {"name": "own"}}})
+        bad = setting.make_queueworker(api, shop, "bad", {"template": {"tolerations": [{"operator": "Sometimes"}]}})
         publish(redis_url, "works", 1, seconds=30)
         wait_until(lambda: any("annotations" in pod["metadata"] for pod in works.pods()), 30, "the busy pod is protected")
         wait_until(lambda: (own.condition("BrokerReadable") or {}).get("status") == "True", 20, "the other Redis is read")
@@ -140,12 +140,16 @@ def test_every_right_is_used_and_none_is_missing(audited: Plane, redis_url: str,
     finally:
         operators.stop()
         agent.stop()
+        for namespace in (shop, ops):
+            setting.drop_namespace(api, namespace)
 
     asked, refused = set(), []
     for line in audited.audit.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)
         about = event.get("objectRef")
-        if about is None or about.get("apiGroup") == "authorization.k8s.io":
+        if event["user"]["username"] != f"system:serviceaccount:{ops}:{setting.ACCOUNT}" or about is None:
+            continue
+        if about.get("apiGroup") == "authorization.k8s.io":
             continue
         if event["responseStatus"]["code"] == 403:
             refused.append((event["verb"], event["requestURI"]))

@@ -65,7 +65,7 @@ class Consumer(stock.Consumer):
             except ContentDisallowed as error:
                 self._reject(message, f"the message must be JSON (application/json), not {message.content_type}: {error}")
             except self.connection_errors:
-                self.session.say("G", message.taken.tag, "")
+                self.session.attempts.say("G", message.taken.tag, "")
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a stranger has put into the headers
                 self._reject(message, f"the message must be one that Celery made: {type(error).__name__}: {error}")
@@ -82,4 +82,4 @@ class Consumer(stock.Consumer):
             self.app.backend.mark_as_failure(message.headers["id"], NotRegistered(name))
 
     def _reject(self, message: Any, reason: str) -> None:
-        self.session.reject(message.taken, reason)
+        self.session.attempts.reject(message.taken, reason)

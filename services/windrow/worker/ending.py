@@ -47,7 +47,7 @@ def hand_back_all(session: Session) -> None:
     held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
     inflight.resumed(held)
     for tag in sorted(inflight.messages, reverse=True):
-        request = session.running.get(tag)
+        request = session.attempts.running.get(tag)
         event = ended_event(request, "handed_back", "ready", reason="the worker was stopped at once") if request else None
         if held.get(tag) == HANDED_ON:
             event = ended_event(request, "retried", None) if request else None

@@ -45,7 +45,7 @@ def ended_event(
         "state": state,
         "queue": request.taken.queue,
         "task": request.name,
-        "worker": request.session.id,
+        "worker": request.attempts.worker,
         "pid": request.worker_pid,
         "retries": request.request_dict.get("retries") or 0,
         "nesting": request.request_dict.get("replaced_task_nesting") or 0,

@@ -1,4 +1,4 @@
-"""Requests: what Celery's worker says about one task call, told to the session as events.
+"""Requests: what Celery's worker says about one task call, told as events (`attempts`).
 
 Celery runs the task and keeps its own books (results, signals, callbacks); the message's end is Windrow's: acknowledging,
 giving back and recording are one step in Redis.
@@ -22,18 +22,18 @@ from windrow.authoring.results import ATTEMPT
 from windrow.broker import events
 from windrow.broker.inflight import Taken
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
+from windrow.worker.attempts import Attempts
 from windrow.worker.board import Overdue
 from windrow.worker.pools.jobs import Job
 from windrow.worker.report import ended_event, error_of
-from windrow.worker.session import Session
 
 Request = stock.Request
 
 
 class Reporting(stock.Request):
-    """Celery's request, which tells a session what becomes of it; `session` is set on a class of each worker's own."""
+    """Celery's request, which tells what becomes of it; `attempts` is set on a class of each worker's own."""
 
-    session: Session
+    attempts: Attempts
     time_limits: Any
     limits_of_task: EffectiveLimits
     remembered: bool = False
@@ -49,7 +49,7 @@ class Reporting(stock.Request):
         now = time.time()
         if not (isinstance(header, dict) and events.is_id(header.get("id"), now) and isinstance(header.get("t"), int | float)):
             header = {"v": events.VERSION, "id": events.new_id(now), "t": now}
-            self.session.accept_stock(self.taken, message._raw, header, bool(getattr(self.task, "redact", False)))
+            self.attempts.accept_stock(self.taken, message._raw, header, bool(getattr(self.task, "redact", False)))
         self.execution: str = header["id"]
         self.attempt = events.new_id(now)
         self._ready_at = max(float(header.get("t") or now), self._eta.timestamp() if self._eta else 0.0)
@@ -58,7 +58,7 @@ class Reporting(stock.Request):
             "id": self.execution,
             "t": header.get("t"),
             "attempt": self.attempt,
-            "worker": self.session.id,
+            "worker": self.attempts.worker,
             "tag": self.taken.tag,
             "early": self.early,
         }
@@ -76,7 +76,7 @@ class Reporting(stock.Request):
         limits = self.limits_of_task
         if given[0] or given[1]:
             task = Limits(self.task.soft_time_limit, self.task.time_limit)
-            limits = effective_limits(Limits(given[1], given[0]), task, self.session.derived)
+            limits = effective_limits(Limits(given[1], given[0]), task, self.attempts.derived)
         self.time_limits = (limits.hard, limits.soft)
         self._request_dict["timelimit"] = [limits.hard, limits.soft]
         return super().execute_using_pool(pool, **kwargs)
@@ -97,7 +97,7 @@ class Reporting(stock.Request):
         if self.settled:
             return
         self.wait = max(self.time_start - self._ready_at, 0.0)
-        self.session.started(self)
+        self.attempts.started(self)
 
     # --- what became of it -----------------------------------------------------------------------------------------------
 
@@ -138,11 +138,11 @@ class Reporting(stock.Request):
         super().on_timeout(soft, timeout)
         if not soft:
             self.acknowledge()
-            self.session.child_killed()
+            self.attempts.child_killed()
 
     def end_overdue(self, overdue: Overdue) -> None:
         """The process that ran this attempt was replaced, because it overran its hard limit: end it as timed out."""
-        note = self.session.note_of(self.taken.tag)
+        note = self.attempts.note_of(self.taken.tag)
         if note is not None:
             self.attempt, self.time_start = note["attempt"], note["t"]
         self.on_timeout(False, overdue.limit)
@@ -190,13 +190,13 @@ class Reporting(stock.Request):
             return
         task_ready(self)
         if not self.time_start:
-            self._settled_by(lambda: self.session.given_back(self, None))
+            self._settled_by(lambda: self.attempts.given_back(self, None))
             return
         message = str(exception) or type(exception).__name__
         back = ended_event(self, "killed", "ready", error="WorkerLostError", message=message, reason="its process died")
         reason = "acknowledged early, and its process died" if self.early else "its process died too often"
         lost = {**back, "state": "lost", "reason": reason}
-        self._settled_by(lambda: self.session.killed(self, back, lost))
+        self._settled_by(lambda: self.attempts.killed(self, back, lost))
 
     def _has_succeeded(self) -> bool:
         """Whether this very attempt stored its result as a success; a chord's part is counted after that, so it is repeated."""
@@ -207,7 +207,7 @@ class Reporting(stock.Request):
 
     def say_lost(self, count: int) -> None:
         """Past the most recoveries: tell whoever waits for the result."""
-        error = WorkerLostError(f"lost: its process died {count} times (maxRecoveries is {self.session.max_recoveries})")
+        error = WorkerLostError(f"lost: its process died {count} times (maxRecoveries is {self.attempts.max_recoveries})")
         self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
         signals.task_failure.send(
             sender=self.task, task_id=self.id, exception=error, args=self.args, kwargs=self.kwargs, traceback=None, einfo=None
@@ -229,14 +229,14 @@ class Reporting(stock.Request):
         """Give the message back, or end it for good."""
         verdict = self._verdict or ended_event(self, "failed", "rejected", reason="rejected")
         if requeue:
-            self._settled_by(lambda: self.session.given_back(self, verdict))
+            self._settled_by(lambda: self.attempts.given_back(self, verdict))
         else:
             self._settle(verdict)
 
     def hand_back(self) -> None:
         """Put the message back first in line; no attempt was made."""
         task_ready(self)
-        self._settled_by(lambda: self.session.given_back(self, None))
+        self._settled_by(lambda: self.attempts.given_back(self, None))
 
     def park(self, due: float, reason: str) -> None:
         """Put the message back until `due` (seconds since 1970); no attempt was made."""
@@ -244,10 +244,10 @@ class Reporting(stock.Request):
             "k": events.MOVED, "id": self.execution, "t": time.time(), "state": "delayed", "due": due, "reason": reason,
             "queue": self.taken.queue, "task": self.name,
         }  # fmt: skip
-        self._settled_by(lambda: self.session.parked(self, due, event))
+        self._settled_by(lambda: self.attempts.parked(self, due, event))
 
     def _settle(self, event: events.Event) -> None:
-        self._settled_by(lambda: self.session.ended(self, event))
+        self._settled_by(lambda: self.attempts.ended(self, event))
 
     def _settled_by(self, tell: Any) -> None:
         if not self.settled:
@@ -268,7 +268,7 @@ class Reporting(stock.Request):
         """The `started` event."""
         return {
             "k": events.STARTED, "id": self.execution, "t": self.time_start, "attempt": self.attempt,
-            "queue": self.taken.queue, "task": self.name, "worker": self.session.id, "pid": self.worker_pid,
+            "queue": self.taken.queue, "task": self.name, "worker": self.attempts.worker, "pid": self.worker_pid,
             "retries": self.request_dict.get("retries") or 0,
             "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
         }  # fmt: skip

@@ -52,7 +52,11 @@ def default(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...,
     request_class = type(
         "Request",
         bases,
-        {"session": session, "limits_of_task": limits, "remembered": bool(app.conf.worker_deduplicate_successful_tasks)},
+        {
+            "attempts": session.attempts,
+            "limits_of_task": limits,
+            "remembered": bool(app.conf.worker_deduplicate_successful_tasks),
+        },
     )
     hostname, eventer = consumer.hostname, consumer.event_dispatcher
     connection_errors = consumer.connection_errors
