@@ -12,6 +12,11 @@ from benchmarks.operator.stage import Stage
 from tests.waiting import wait_until
 
 
+BEATS_SECONDS = 2.5
+"""Until the workers have said that they are busy: one asked to drain before that ends its task first, and an idle one stays in its
+place for so long."""
+
+
 def scale_in(stage: Stage) -> Row:
     """50 workers of which 5 are busy, whichever took the tasks; then 5 are enough."""
     turns, workers, busy = (2, 20, 5) if stage.quick else (20, 50, 5)
@@ -22,8 +27,9 @@ def scale_in(stage: Stage) -> Row:
         worker.patch(replicas=workers)
         wait_until(lambda worker=worker: _serving(stage, worker.name) == workers, 120, f"{workers} serve", pause=0.1)
         since = time.time()
-        stage.publish(worker, busy, 20.0)
+        stage.publish(worker, busy, 15.0)
         wait_until(lambda worker=worker: stage.in_flight(worker) == (busy, 0), 30, f"{busy} are busy", pause=0.05)
+        time.sleep(BEATS_SECONDS)
         begun = time.monotonic()
         worker.patch(replicas=None)
         wait_until(lambda worker=worker: len(stage.eyes.there(worker.name)) <= busy, 60, f"{busy} are left", pause=0.05)
