@@ -11,10 +11,8 @@ from benchmarks.operator.report import Row, most
 from benchmarks.operator.stage import Stage
 from tests.waiting import wait_until
 
-
 BEATS_SECONDS = 2.5
-"""Until the workers have said that they are busy: one asked to drain before that ends its task first, and an idle one stays in its
-place for so long."""
+"""Until workers have said that they are busy; one that is asked to drain before ends its task first, and an idle one stays."""
 
 
 def scale_in(stage: Stage) -> Row:
