@@ -162,8 +162,9 @@ class Sweep:
                 self._keeping.queueworker_gone(entry.raw)
         for key, uid in deployments.items():
             entry = self._watched.entries.get(key)
-            if uid not in there and entry is not None and entry.deployment_raw is not None:
-                self._keeping.deployment_gone(entry.deployment_raw)
+            raw = entry.deployment_raw if entry is not None else None
+            if uid not in there and raw is not None and raw["metadata"]["uid"] == uid:
+                self._keeping.deployment_gone(raw)
         for (key, name), uid in pods.items():
             entry = self._watched.entries.get(key)
             seen = entry.pods.get(name) if entry is not None else None
