@@ -17,7 +17,7 @@ import structlog
 from windrow.broker.observe import QueueReading, nothing_in
 from windrow_operator.asking import Asked, Asks
 from windrow_operator.brokers import Brokers, Place, Read
-from windrow_operator.cluster import Cluster
+from windrow_operator.cluster import Cluster, LeaseLost
 from windrow_operator.sizing import Memory, Sizing, size
 from windrow_operator.state import Figures, Key
 from windrow_operator.telling import Teller
@@ -227,6 +227,8 @@ class Scaler:
             if sizing.wrong_victims:
                 sentence = f"pods were given up though their workers served: {', '.join(sizing.wrong_victims)}"
                 await self._cluster.tell(entry.raw, "Warning", "WrongVictims", sentence)
+        except LeaseLost:
+            return  # the process is about to end
         except Exception as error:  # the next tick sees what is missing  # noqa: BLE001
             _log.warning("a queue's pods could not be changed", queueworker="/".join(entry.key), error=str(error))
 

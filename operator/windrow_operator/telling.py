@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from windrow_operator.cluster import Cluster
+from windrow_operator.cluster import Cluster, LeaseLost
 from windrow_operator.state import Figures, Key
 from windrow_operator.status import due, previous, status_of
 from windrow_operator.watched import Entry, Watched
@@ -77,6 +77,8 @@ class Teller:
     async def _write(self, told: _Told, entry: Entry, status: dict[str, Any]) -> None:
         try:
             await self._cluster.apply_status(entry.key, status)
+        except LeaseLost:
+            return  # the process is about to end
         except Exception as error:  # the next look tries again  # noqa: BLE001
             told.written = time.monotonic() + AGAIN_SECONDS
             _log.warning("status could not be written", queueworker="/".join(entry.key), error=str(error))

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.api import Api, Refused
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.setting import QueueWorkerObject
-from tests.unit.operator_cases import CASES, READ, SETTLED
+from tests.unit.operator_status_cases import CASES, READ, SETTLED
 from windrow.queues import QueueWorker
 from windrow.scaling import Decision, Reason
 from windrow_operator.state import Figures, Key

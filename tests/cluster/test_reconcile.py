@@ -16,6 +16,7 @@ from tests.cluster.operators import Operators
 from tests.cluster.records import mark, names, token_of, written
 from tests.cluster.setting import QueueWorkerObject
 from tests.waiting import wait_until
+from windrow_operator.status import FIGURES_EVERY_S
 
 Make = Callable[..., QueueWorkerObject]
 
@@ -54,7 +55,7 @@ def environment(deployment: Object) -> dict[str, Any]:
     return {entry["name"]: entry.get("value") for entry in container(deployment).get("env", [])}
 
 
-def settled(plane: Plane, account: Path, seconds: float = 3.0, within: float = 30.0) -> int:
+def settled(plane: Plane, account: Path, seconds: float = FIGURES_EVERY_S + 1, within: float = 40.0) -> int:
     """Wait until the operator has written nothing but its Lease for some seconds; the place in the audit log then."""
     token, deadline = token_of(account), time.monotonic() + within
     while True:

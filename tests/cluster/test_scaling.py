@@ -63,7 +63,8 @@ def test_what_is_in_flight_counts(operator: Operators, agent: Agent, queueworker
     operator.start()
     worker = queueworker("mail", concurrency=1, timeLimits=LIMITS, scaling={**QUICK, "scaleDownWindow": "3s", "maxReplicas": 8})
     wait_until(worker.deployment, 20, "there is a Deployment")
-    publish(redis_url, worker.queue, 3, seconds=20)
+    publish(redis_url, worker.queue, 3, seconds=25)
+    wait_until(is_at(worker, 3), 30, "3 pods are ready")
     # So short that their arrival, as a flow, keeps nobody.
     publish(redis_url, worker.queue, 5, seconds=0.2)
     wait_until(is_at(worker, 8), 30, "8 pods are ready")

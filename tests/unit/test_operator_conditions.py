@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator_cases import CASES, READ, deployment, entry, said
+from tests.unit.operator_status_cases import CASES, READ, deployment, entry, said
 from windrow_operator.conditions import Said, conditions, twins
 from windrow_operator.state import Figures, Key
 from windrow_operator.statusschema import CONDITIONS

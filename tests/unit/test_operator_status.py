@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator_cases import CRASH, NOW, READ, entry, pod, said
+from tests.unit.operator_status_cases import CRASH, NOW, READ, entry, pod, said
 from windrow.scaling import Decision, Reason
 from windrow_operator.state import Figures, Trouble, written
 from windrow_operator.status import due, previous, status_of

@@ -6,7 +6,7 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import redis
@@ -66,7 +66,8 @@ def set_rate(client: Client, queue: str, per_second: float | None, burst: int = 
 
 def ask_drain(client: Client, workers: Iterable[str]) -> None:
     """Ask workers to take nothing more and to say `drained` when nothing is in flight. Raises redis.RedisError."""
-    _insist_on(client, [("HSETNX", client.keys_of.drain, worker, "asked") for worker in workers])
+    for some in _chunks(list(workers), AT_ONCE):
+        load("ask")(client, [client.keys_of.drain], some)
 
 
 def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
@@ -78,17 +79,10 @@ def withdraw_drain(client: Client, workers: Iterable[str]) -> None:
 
 def count_decisions(client: Client, decisions: Iterable[tuple[str, str]]) -> None:
     """Count scaling decisions, each (queue, reason), that changed a number of workers. Raises redis.RedisError."""
-    _insist_on(client, [("HINCRBY", client.keys_of.decisions, f"{queue} {reason}", "1") for queue, reason in decisions])
-
-
-def _insist_on(client: Client, commands: Sequence[tuple[str, str, str, str]]) -> None:
-    """Writes that a full Redis, too, does not refuse, all in one round trip; each is a command, its key, a field, a value."""
-    if not commands:
-        return
-    text = load("insist").text
+    text, key = load("insist").text, client.keys_of.decisions
     with client.pipeline(transaction=False) as pipe:
-        for command, key, field, value in commands:
-            pipe.eval(text, 1, key, command, field, value)
+        for queue, reason in decisions:
+            pipe.eval(text, 1, key, "HINCRBY", f"{queue} {reason}", "1")
         pipe.execute()
 
 

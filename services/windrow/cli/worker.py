@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +41,7 @@ def worker(
     SIGTERM or Ctrl-C: running tasks finish, what was taken and not started goes back. A second one: stop at once and give all
     back.
     """
+    _be_stoppable()
     target = find_target(state)
     with refusing(ValueError, SpecError):
         settings = replace(Settings.from_env(), redis_url=target.redis_url, key_prefix=target.key_prefix)
@@ -47,6 +50,12 @@ def worker(
         else:
             spec = _spec(name, file or settings.specs, app, queue, concurrency, pool)
     return _run(spec, settings, gate)
+
+
+def _be_stoppable() -> None:
+    """As a container's first process: the kernel drops a signal that nobody handles, and a stop during the start with it."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
 
 
 def _from_environment(text: str) -> QueueWorker:
@@ -85,7 +94,6 @@ def _spec(
 
 def _run(spec: QueueWorker, settings: Settings, gate: Path | None) -> int:
     """Serve the queue once the file `gate` is there: a supervisor starts workers while the platform's tables are made."""
-    import os
     import time
 
     from windrow.worker.main import load_app, run
