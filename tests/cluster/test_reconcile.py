@@ -213,15 +213,22 @@ def test_a_template_that_the_api_server_refuses_is_said_once_in_one_sentence(que
 def test_when_all_is_said_nothing_is_written_any_more(
     plane: Plane, account: Path, queueworker: Make, operator: Operators
 ) -> None:
-    """Not by a look at it each second, and not by an operator that begins anew and finds all as it should be."""
+    """Not by a look at it each second, and not by an operator that begins anew and finds all as it should be.
+
+    It decides anew, and may say so; no condition turns for it.
+    """
     made = [queueworker(f"w{number}", scaling={"minReplicas": number % 3}) for number in range(6)]
     for one in made:
         accepted(one)
     quiet = settled(plane, account)
     generations = [deployed(one)["metadata"]["generation"] for one in made]
+    conditions = [one.get()["status"]["conditions"] for one in made]
     operator.kill(operator.processes[0])
     operator.start()
     wait_until(lambda: "watching" in operator.log_of(1).read_text(encoding="utf-8"), 30, "the next one watches")
     time.sleep(5)
-    assert [name for name in names(written(plane, token_of(account), quiet)) if "leases" not in name] == []
+    done = [name for name in names(written(plane, token_of(account), quiet)) if "leases" not in name]
+    assert [name for name in done if "queueworkers/status" not in name] == []
+    assert len(done) == len(set(done)), "a status is said once"
+    assert [one.get()["status"]["conditions"] for one in made] == conditions
     assert [deployed(one)["metadata"]["generation"] for one in made] == generations
