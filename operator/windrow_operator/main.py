@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -30,6 +31,8 @@ from windrow_operator.watched import Watched
 
 LOST = 1
 """The exit code when the Lease is lost: whoever starts it again stands in line anew."""
+RETRIES_TOLD_SECONDS = 10.0
+"""Between two lines about kopf's retries."""
 FILL_SECONDS = 5.0
 """Between two tries to see everything once."""
 
@@ -47,6 +50,7 @@ def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> No
     # kopf tells each event that it handles.
     for name in ("kopf", "kopf.objects", "kopf.activities"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("kopf._cogs.clients.watching").addFilter(Seldom(RETRIES_TOLD_SECONDS))
     try:
         code = asyncio.new_event_loop().run_until_complete(Operator(config, login).run())
     except SystemExit:
@@ -56,6 +60,26 @@ def run(config: Config, login: Callable[[], kopf.ConnectionInfo] = log_in) -> No
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+class Seldom(logging.Filter):
+    """Lets one record through in so many seconds, and only its beginning.
+
+    While the API server is away kopf tells each retry of each watch, with all that it knows of the connection.
+    """
+
+    def __init__(self, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s, self._clock, self._next = every_s, clock, float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is told."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + self._every_s
+        record.msg, record.args = record.getMessage()[:300], ()
+        return True
 
 
 class Operator:
