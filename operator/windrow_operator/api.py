@@ -23,6 +23,8 @@ PATIENCE_S = 10.0
 """How long one write or read is tried again."""
 ANSWER_S = 5.0
 """How long one answer may take."""
+LEASE_ANSWER_S = 2.5
+"""How long an answer about the Lease may take: a connection that is dead must leave time for another try."""
 LONGEST_PAUSE_S = 2.0
 
 APPLY = "application/apply-patch+yaml"
@@ -168,15 +170,15 @@ class Api:
 
     async def read_lease(self, namespace: str, name: str) -> dict[str, Any]:
         """As `LeaseStore.read_lease`."""
-        return await self.call("GET", path_of(LEASE, namespace, name), patience=0)
+        return await self.call("GET", path_of(LEASE, namespace, name), patience=0, answer_s=LEASE_ANSWER_S)
 
     async def create_lease(self, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
         """As `LeaseStore.create_lease`."""
-        return await self.call("POST", path_of(LEASE, namespace), body, patience=0)
+        return await self.call("POST", path_of(LEASE, namespace), body, patience=0, answer_s=LEASE_ANSWER_S)
 
     async def update_lease(self, namespace: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """As `LeaseStore.update_lease`."""
-        return await self.call("PUT", path_of(LEASE, namespace, name), body, patience=0)
+        return await self.call("PUT", path_of(LEASE, namespace, name), body, patience=0, answer_s=LEASE_ANSWER_S)
 
     # --- one call --------------------------------------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ class Api:
 
     async def call(
         self, verb: str, path: str, body: Any = None, content: str = "application/json", *,
-        guarded: bool = False, patience: float = PATIENCE_S, accept: str = "application/json",
+        guarded: bool = False, patience: float = PATIENCE_S, accept: str = "application/json", answer_s: float = ANSWER_S,
     ) -> dict[str, Any]:  # fmt: skip
         """One call, tried again for `patience` seconds while the API server is away, overloaded or says "conflict".
 
@@ -204,7 +206,7 @@ class Api:
             if guarded and not self.may_write():
                 raise LeaseLost("another operator may lead, so nothing is written")
             try:
-                return await self._once(verb, path, body, {"Content-Type": content, "Accept": accept})
+                return await self._once(verb, path, body, {"Content-Type": content, "Accept": accept}, answer_s)
             except _Again as again:
                 wait = min(max(pause * random.uniform(0.5, 1.5), again.after), LONGEST_PAUSE_S)  # noqa: S311 - jitter
                 if loop.time() + wait >= until:
@@ -212,13 +214,14 @@ class Api:
             await asyncio.sleep(wait)
             pause *= 2
 
-    async def _once(self, verb: str, path: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
+    async def _once(self, verb: str, path: str, body: Any, headers: dict[str, str], answer_s: float) -> dict[str, Any]:
         resource = _resource(path)
         try:
-            status, after, text = await self._exchange(verb, path, body, headers)
+            info = self._info
+            status, after, text = await self._exchange(verb, path, body, headers, answer_s)
             if status == 401:  # a pod's token is replaced every hour
-                await self._log_in_again()
-                status, after, text = await self._exchange(verb, path, body, headers)
+                await self._log_in_again(info)
+                status, after, text = await self._exchange(verb, path, body, headers, answer_s)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._count(verb, resource, 0)
             raise _Again(0, f"the API server must answer, and does not ({_words(error)})") from error
@@ -232,24 +235,28 @@ class Api:
             raise _Again(status, f"the API server said: {message}", after)
         raise ApiError(status, f"the API server said: {message}")
 
-    async def _exchange(self, verb: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, float, bytes]:
+    async def _exchange(
+        self, verb: str, path: str, body: Any, headers: dict[str, str], answer_s: float
+    ) -> tuple[int, float, bytes]:
         session = self._session
         if session is None or session.closed:
             info = self._info
             session = self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
                 headers={**info.as_http_headers(), "User-Agent": names.MANAGER},
-                timeout=aiohttp.ClientTimeout(total=ANSWER_S),
                 proxy=info.proxy_url,
                 trust_env=info.trust_env,
             )
         data = None if body is None else json.dumps(body).encode()
-        async with session.request(verb, self._info.server + path, data=data, headers=headers) as answer:
+        timeout = aiohttp.ClientTimeout(total=answer_s)
+        async with session.request(verb, self._info.server + path, data=data, headers=headers, timeout=timeout) as answer:
             text = await answer.read()
             given = answer.headers.get("Retry-After", "")
             return answer.status, float(given) if given.isdigit() else 0.0, text
 
-    async def _log_in_again(self) -> None:
+    async def _log_in_again(self, refused: kopf.ConnectionInfo) -> None:
+        if refused is not self._info:
+            return  # another call did so meanwhile
         old, self._session = self._session, None
         self._info = self._login()
         if old is not None:

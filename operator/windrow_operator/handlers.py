@@ -80,8 +80,13 @@ class Keeping:
 
     def deployment_gone(self, raw: dict[str, Any]) -> None:
         """A Deployment was deleted."""
-        entry = self._watched.entries.get(_key(raw))
-        if entry is not None and (entry.deployment is None or entry.deployment.uid == raw["metadata"].get("uid")):
+        key, uid = _key(raw), raw["metadata"].get("uid")
+        entry = self._watched.entries.get(key)
+        if entry is None:
+            deployment, pods = self._orphans.get(key, (None, {}))
+            if deployment is not None and deployment["metadata"].get("uid") == uid:
+                self._keep_orphans(key, None, pods)
+        elif entry.deployment is None or entry.deployment.uid == uid:
             entry.deployment = entry.deployment_raw = None
             self._look(entry)  # it is missing, or no longer in the way
 
@@ -102,12 +107,32 @@ class Keeping:
 
     def pod_gone(self, raw: dict[str, Any]) -> None:
         """A pod is gone."""
-        key = _owner(raw)
-        entry = self._watched.entries.get(key) if key is not None else None
-        if entry is not None:
-            seen = entry.pods.get(raw["metadata"]["name"])
-            if seen is not None and seen.uid == raw["metadata"].get("uid"):
-                del entry.pods[raw["metadata"]["name"]]
+        key, name = _owner(raw), raw["metadata"]["name"]
+        if key is None:
+            return
+        entry = self._watched.entries.get(key)
+        deployment, pods = (None, entry.pods) if entry is not None else self._orphans.get(key, (None, {}))
+        if name in pods and pods[name].uid == raw["metadata"].get("uid"):
+            del pods[name]
+            if entry is None:
+                self._keep_orphans(key, deployment, pods)
+
+    def waiting(self) -> set[str]:
+        """The uids of what waits for its QueueWorker."""
+        found = {deployment["metadata"]["uid"] for deployment, _ in self._orphans.values() if deployment is not None}
+        return found | {pod.uid for _, pods in self._orphans.values() for pod in pods.values()}
+
+    def forget(self, gone: set[str]) -> None:
+        """What waited for its QueueWorker and has one of these uids is not there any more."""
+        for key, (deployment, pods) in list(self._orphans.items()):
+            kept = None if deployment is None or deployment["metadata"]["uid"] in gone else deployment
+            self._keep_orphans(key, kept, {name: pod for name, pod in pods.items() if pod.uid not in gone})
+
+    def _keep_orphans(self, key: Key, deployment: dict[str, Any] | None, pods: dict[str, PodState]) -> None:
+        if deployment is None and not pods:
+            self._orphans.pop(key, None)
+        else:
+            self._orphans[key] = (deployment, pods)
 
     def _look(self, entry: Entry) -> None:
         entry.dirty = True
@@ -152,7 +177,7 @@ class Sweep:
         known = {entry.key: entry.raw["metadata"].get("uid") for entry in self._watched}
         deployments = {entry.key: entry.deployment.uid for entry in self._watched if entry.deployment is not None}
         pods = {(entry.key, name): pod.uid for entry in self._watched for name, pod in entry.pods.items()}
-        there: set[str] = set()
+        waiting, there = self._keeping.waiting(), set[str]()
         for place in self._places:
             for kind, selector in ((QUEUEWORKER, ""), (DEPLOYMENT, SELECTOR), (POD, SELECTOR)):
                 there.update(raw["metadata"]["uid"] for raw in await self._api.listed(kind, place, selector, names_only=True))
@@ -162,13 +187,15 @@ class Sweep:
                 self._keeping.queueworker_gone(entry.raw)
         for key, uid in deployments.items():
             entry = self._watched.entries.get(key)
-            if uid not in there and entry is not None and entry.deployment_raw is not None:
-                self._keeping.deployment_gone(entry.deployment_raw)
+            raw = entry.deployment_raw if entry is not None else None
+            if uid not in there and raw is not None and raw["metadata"]["uid"] == uid:
+                self._keeping.deployment_gone(raw)
         for (key, name), uid in pods.items():
             entry = self._watched.entries.get(key)
             seen = entry.pods.get(name) if entry is not None else None
             if uid not in there and entry is not None and seen is not None and seen.uid == uid:
                 del entry.pods[name]
+        self._keeping.forget(waiting - there)
 
 
 Handler = Callable[..., Coroutine[Any, Any, None]]

@@ -24,6 +24,8 @@ DURATION_S = 10
 """How long a holder may be silent."""
 RENEW_S = 2.0
 """Between two renewals, and between two looks of those who wait."""
+AGAIN_S = 0.5
+"""After a renewal that failed."""
 MARGIN_S = 2.0
 """A holder believes in itself for so much less than the duration."""
 
@@ -118,12 +120,15 @@ class LeaseKeeper:
 
     async def keep(self) -> None:
         """Renew until the Lease is lost; returns then."""
+        pause = RENEW_S
         while self.leads:
-            await asyncio.sleep(max(0.0, min(RENEW_S, self._until - self._clock())))
+            await asyncio.sleep(max(0.0, min(pause, self._until - self._clock())))
             if not self.leads:
                 break
-            if not await self._try() and self._seen is not None and self._seen.holder != self._identity:
+            renewed = await self._try()
+            if not renewed and self._seen is not None and self._seen.holder != self._identity:
                 break
+            pause = RENEW_S if renewed else AGAIN_S
         self._until = float("-inf")
         _log.error("the lease is lost", holder=self._seen.holder if self._seen is not None else None)
 

@@ -99,6 +99,7 @@ class Reconciler:
         finally:
             for task in self._running.values():
                 task.cancel()
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def start(self) -> None:
         """Start the reconciliation of each QueueWorker that is due. Raises LeaseLost when one before met it."""

@@ -16,6 +16,7 @@ from tests.cluster.operators import Operators
 from tests.cluster.records import mark, names, token_of, written
 from tests.cluster.setting import QueueWorkerObject
 from tests.waiting import wait_until
+from windrow_operator.status import FIGURES_EVERY_S
 
 Make = Callable[..., QueueWorkerObject]
 
@@ -54,7 +55,7 @@ def environment(deployment: Object) -> dict[str, Any]:
     return {entry["name"]: entry.get("value") for entry in container(deployment).get("env", [])}
 
 
-def settled(plane: Plane, account: Path, seconds: float = 3.0, within: float = 30.0) -> int:
+def settled(plane: Plane, account: Path, seconds: float = FIGURES_EVERY_S + 1, within: float = 40.0) -> int:
     """Wait until the operator has written nothing but its Lease for some seconds; the place in the audit log then."""
     token, deadline = token_of(account), time.monotonic() + within
     while True:
@@ -212,15 +213,22 @@ def test_a_template_that_the_api_server_refuses_is_said_once_in_one_sentence(que
 def test_when_all_is_said_nothing_is_written_any_more(
     plane: Plane, account: Path, queueworker: Make, operator: Operators
 ) -> None:
-    """Not by a look at it each second, and not by an operator that begins anew and finds all as it should be."""
+    """Not by a look at it each second, and not by an operator that begins anew and finds all as it should be.
+
+    It decides anew, and may say so; no condition turns for it.
+    """
     made = [queueworker(f"w{number}", scaling={"minReplicas": number % 3}) for number in range(6)]
     for one in made:
         accepted(one)
     quiet = settled(plane, account)
     generations = [deployed(one)["metadata"]["generation"] for one in made]
+    conditions = [one.get()["status"]["conditions"] for one in made]
     operator.kill(operator.processes[0])
     operator.start()
     wait_until(lambda: "watching" in operator.log_of(1).read_text(encoding="utf-8"), 30, "the next one watches")
     time.sleep(5)
-    assert [name for name in names(written(plane, token_of(account), quiet)) if "leases" not in name] == []
+    done = [name for name in names(written(plane, token_of(account), quiet)) if "leases" not in name]
+    assert [name for name in done if "queueworkers/status" not in name] == []
+    assert len(done) == len(set(done)), "a status is said once"
+    assert [one.get()["status"]["conditions"] for one in made] == conditions
     assert [deployed(one)["metadata"]["generation"] for one in made] == generations

@@ -157,6 +157,7 @@ def test_a_watch_that_expired_begins_anew_and_what_went_meanwhile_is_gone(
     wait_until(lambda: _answers(api), 30, "the API server answers again", pause=0.1)
     goes.delete()
     again.delete()
+    api.delete(f"{APPS}/namespaces/{namespace}/deployments/again")  # the garbage collector begins anew too, and takes long
     again = queueworker("again", scaling={"minReplicas": 2})
     stays.patch(replicas=1)
     way.set(PASS)

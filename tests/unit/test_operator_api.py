@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from windrow_operator.api import Api, _resource
+from windrow_operator.api import LEASE_ANSWER_S, Api, _resource
 from windrow_operator.cluster import ApiError, LeaseLost
+from windrow_operator.lease import AGAIN_S, DURATION_S, MARGIN_S, RENEW_S
 from windrow_operator.state import Key
 
 KEY = Key("shop", "orders")
@@ -113,6 +114,19 @@ def test_a_token_that_ran_out_is_replaced_by_the_next_one() -> None:
     """A pod's token is written anew every hour."""
     asked, _ = _play([_says(401), web.json_response({})], lambda api: api.set_replicas(KEY, 3), ["old", "new"])
     assert [request.headers["Authorization"] for request in asked] == ["Bearer old", "Bearer new"]
+
+
+def test_calls_that_are_refused_together_log_in_once() -> None:
+    """A second new login would close the first one's connections under the others' calls."""
+    answers = [_says(401), _says(401), web.json_response({})]
+    both = lambda api: asyncio.gather(api.set_replicas(KEY, 1), api.set_replicas(KEY, 2))  # noqa: E731
+    asked, _ = _play(answers, both, ["old", "new", "newer"])
+    assert [request.headers["Authorization"] for request in asked] == ["Bearer old"] * 2 + ["Bearer new"] * 2
+
+
+def test_a_dead_connection_leaves_the_lease_time_for_another_try() -> None:
+    """Two tries that are not answered fit into what a holder believes."""
+    assert RENEW_S + 2 * (LEASE_ANSWER_S + AGAIN_S) <= DURATION_S - MARGIN_S
 
 
 def test_what_is_gone_needs_no_marks_and_no_status() -> None:

@@ -144,3 +144,28 @@ def test_what_somebody_else_made_with_our_labels_is_not_ours() -> None:
     entry = watched.entries[KEY]
     assert entry.deployment is None
     assert not entry.pods
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "swept"])
+def test_what_outlived_its_queueworker_is_not_there_for_the_next_one_of_that_name(told: bool) -> None:
+    """The pods of one that was deleted go later than it; nothing of them is kept."""
+    watched = Watched()
+    keeping = Keeping(watched)
+    keeping.queueworker(_queueworker())
+    keeping.queueworker_gone(_queueworker())
+    keeping.deployment(_deployment())
+    keeping.pod(_pod())
+    assert keeping.waiting() == {"d1", "p1"}
+    if told:
+        keeping.pod_gone(_pod(uid="another"))
+        keeping.deployment_gone(_deployment(uid="another"))
+        assert keeping.waiting() == {"d1", "p1"}
+        keeping.pod_gone(_pod())
+        keeping.deployment_gone(_deployment())
+    else:
+        keeping.forget({"d1", "p1"})
+    assert keeping.waiting() == set()
+    keeping.queueworker(_queueworker())
+    entry = watched.entries[KEY]
+    assert entry.deployment is None
+    assert not entry.pods
