@@ -46,6 +46,11 @@ class Member:
         return self.worker is not None and not self.drained and (self.worker.busy > 0 or self.worker.taken > 0)
 
     @property
+    def idle(self) -> bool:
+        """Whether it serves and has nothing."""
+        return self.worker is not None and self.worker.drain is None and not self.busy
+
+    @property
     def coming_up(self) -> bool:
         """Whether it is Pending or not ready for another reason than having drained: it would be given up before others."""
         return not self.drained and (not self.pod.ready or self.pod.phase == "Pending")

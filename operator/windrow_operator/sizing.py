@@ -115,6 +115,8 @@ def size(
     else:
         down = _Down(crew, deployment, seen, decision.replicas, now, short, stale)
         replicas, ask, held = down.step()
+        if held is None and not ask and replicas == deployment.replicas:
+            ask, withdraw = _swapped(crew)
 
     owed = max(0, len(crew.members) - replicas)
     annotations, idle = marks(spec, crew, withdraw, memory.idle, now) if reading else ({}, {})
@@ -155,6 +157,14 @@ def _withdrawals(crew: Crew, seen: Observation, replicas: int, now: float, *, ca
         key=lambda member: (member.pod.drained_cost, member.pod.name),
     )
     return asked + tuple(member.worker.id for member in drained[:missing] if member.worker)
+
+
+def _swapped(crew: Crew) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Idle workers to ask in place of busy ones that were asked: who took a task in that moment may hold it for an hour."""
+    idle = [member.worker.id for member in crew.members if member.worker and member.pod.ready and member.idle]
+    busy = [member.worker.id for member in crew.asked if member.worker and member.busy]
+    count = min(len(idle), len(busy))
+    return tuple(idle[-count:] if count else ()), tuple(busy[:count])
 
 
 def _no_more(crew: Crew, deployment: DeploymentState, decision: Decision) -> Held | None:

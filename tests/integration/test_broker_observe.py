@@ -63,6 +63,14 @@ def test_every_figure_of_a_queue(client: Client) -> None:
     assert (reading.mean_run, reading.finished, reading.at) == (1.0, 8, NOW)
 
 
+def test_what_is_in_flight_is_not_what_the_last_beat_said(client: Client) -> None:
+    """A worker that has just taken something is no idle one, though it has not said so yet."""
+    name = work(client, "work", "a", 0, 0)
+    client.hset(client.keys_of.inflight(name), "1", "0work\nmessage")
+    (worker,) = observe(client, ["work"], NOW)["work"].workers
+    assert (worker.busy, worker.taken) == (0, 1)
+
+
 def test_what_holds_nothing_is_left_out(client: Client) -> None:
     """Only queues with something in them, workers or settings are read; for the others `observe` says that nothing is there."""
     for queue, step in (("low", 3), ("plain", 0)):

@@ -39,6 +39,12 @@ def test_idle_workers_are_asked_and_stay_until_they_have_drained() -> None:
     assert made.annotations == {}
 
 
+def test_an_idle_worker_goes_in_place_of_one_that_was_asked_and_is_busy() -> None:
+    """Who took a task in the moment in which it was asked works on, and an idle one is asked in its place."""
+    made = sized([pod(0), pod(1)], reading(info(0), info(1, 1, drain="asked")), 2, knowing(need=1))
+    assert (made.ask, made.withdraw, made.replicas) == (("id-000",), ("id-001",), 2)
+
+
 def test_who_has_drained_is_marked_first() -> None:
     """A worker that has drained gets the low cost; while it lacks it, or is ready, the number stays."""
     workers = (info(0, 2), info(1, drain="drained"))

@@ -20,7 +20,8 @@ DUE_SOON_SECONDS = 10.0
 class WorkerInfo:
     """A worker as it describes itself; `drain` is None, `asked` or `drained`; `run` is its mean run time in seconds.
 
-    `capped` names tasks whose own limits the queue's hard limit cuts, at most 20 of them.
+    `busy`, `done` and `run` are as of its last beat, up to a second ago. `capped` names tasks whose own limits the queue's hard
+    limit cuts, at most 20 of them.
     """
 
     id: str
@@ -92,7 +93,10 @@ def workers(client: Client) -> list[WorkerInfo]:
     return _workers(infos, beats, drains)
 
 
-def _workers(infos: dict[bytes, bytes], beats: dict[bytes, bytes], drains: dict[bytes, bytes]) -> list[WorkerInfo]:
+def _workers(
+    infos: dict[bytes, bytes], beats: dict[bytes, bytes], drains: dict[bytes, bytes], taken: dict[bytes, int] | None = None
+) -> list[WorkerInfo]:
+    """`taken` is what is in flight at the moment; without it what the last beats said."""
     made = []
     for worker, text in sorted(infos.items()):
         info, beat = _described(text), json.loads(beats.get(worker, b"{}"))
@@ -108,7 +112,7 @@ def _workers(infos: dict[bytes, bytes], beats: dict[bytes, bytes], drains: dict[
                 metrics=info.get("metrics"),
                 started=info["started"],
                 busy=beat.get("busy", 0),
-                taken=beat.get("taken", 0),
+                taken=taken[worker] if taken is not None else beat.get("taken", 0),
                 done=beat.get("done", 0),
                 run=beat.get("run"),
                 drain=drain.decode() if drain else None,
@@ -141,7 +145,7 @@ def held(client: Client, queues: Sequence[str], now: float) -> dict[str, QueueRe
     answer = load("observe")(client, names, [keys.prefix, (now + DUE_SOON_SECONDS) * 1000, *queues])
     infos, beats, drains, in_flight = map(_paired, answer[:4])
     crews: dict[str, list[WorkerInfo]] = {}
-    for worker in _workers(infos, beats, drains):
+    for worker in _workers(infos, beats, drains, in_flight):
         crews.setdefault(worker.queue, []).append(worker)
     asked = set(queues)
     found = {queues[one[0] - 1]: one for one in answer[4]}
@@ -158,7 +162,7 @@ def held(client: Client, queues: Sequence[str], now: float) -> dict[str, QueueRe
             ready=sum(counts[1:5]) + counts[11],
             delayed=counts[9],
             due_soon=counts[10],
-            in_flight=sum(in_flight[worker.id.encode()] for worker in crew),
+            in_flight=sum(worker.taken for worker in crew),
             oldest_age=age,
             oldest_is_lower_bound=lower,
             paused=paused == b"1",
