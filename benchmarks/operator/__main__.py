@@ -6,7 +6,6 @@ import argparse
 import datetime
 import json
 import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -84,7 +83,7 @@ def document(rows: list[Row], quick: bool, before: dict[str, Any]) -> dict[str, 
     memory = psutil.virtual_memory().total / 2**30
     made = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "benchmarks.operator", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.operator", *(f"--rows {row.key}" for row in rows), *["--quick"] * quick]),
         "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "kubernetes": KUBERNETES,

@@ -70,11 +70,11 @@ def markdown(document: Mapping[str, Any]) -> str:
     runs: dict[tuple[str, ...], list[str]] = {}
     for row in document["rows"]:
         run = row["run"]
-        where = (run["command"], run["date"][:10], run["machine"], run["kubernetes"], run["commit"])
+        where = (run["date"][:10], run["machine"], run["kubernetes"], run["commit"], "--quick" if run["quick"] else "")
         runs.setdefault(where, []).append(f"`{row['key']}`")
     told = [
-        f"{', '.join(keys)}: `{command}`; {date}, {machine}, Kubernetes {kubernetes}, commit {commit}.  "
-        for (command, date, machine, kubernetes, commit), keys in runs.items()
+        f"{', '.join(keys)}: {date}, {machine}, Kubernetes {kubernetes}, commit {commit}{', A SHORT RUN' if quick else ''}.  "
+        for (date, machine, kubernetes, commit, quick), keys in runs.items()
     ]
     notes = [f"- `{row['key']}`: {row['note']}." for row in document["rows"] if row["note"]]
     return "\n".join([*lines, "", *notes, "", *told])
