@@ -6,6 +6,7 @@ Each worker has one of its own, so that it can be cut off alone and what it says
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -75,13 +76,23 @@ class Proxy:
         """Which clients (by their port) a cut is for; None: all."""
         self.links: set[_Side] = set()
         self._server: asyncio.Server | None = None
+        self._held: socket.socket | None = None
+        """Its port while nobody listens there: an outgoing connection of somebody else could be given it."""
         self.port = 0
         self._loop.run(self._listen)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Side(self), "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        held, self._held = self._held or self._bound(), None
+        self._server = await loop.create_server(lambda: _Side(self), sock=held)
+        self.port = held.getsockname()[1]
+
+    def _bound(self) -> socket.socket:
+        """A socket that has the port, or a free one the first time."""
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", self.port))
+        return made
 
     def set(self, mode: str) -> None:
         """Forward (`pass`), hold everything while connections stay up (`cut`), or close all and refuse new ones (`refuse`)."""
@@ -92,7 +103,7 @@ class Proxy:
             return
         if mode == REFUSE and self._server is not None:
             self._server.close()
-            self._server = None
+            self._server, self._held = None, self._bound()
             for link in list(self.links):
                 link.abort()
         if self.mode == REFUSE:
@@ -110,6 +121,9 @@ class Proxy:
         """Close all."""
         if self.mode != REFUSE:
             self.set(REFUSE)
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 class _Side(asyncio.Protocol):

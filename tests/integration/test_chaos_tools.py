@@ -74,6 +74,17 @@ def test_a_cut_holds_and_a_refusal_closes(proxy: Proxy) -> None:
         assert ask(link, b"three") == b"three"
 
 
+def test_a_port_that_is_refused_stays_the_proxys(proxy: Proxy) -> None:
+    """Whoever connects somewhere meanwhile could be given it, and the proxy would not get it back."""
+    with client(proxy):
+        proxy.set(REFUSE)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", proxy.port))
+    proxy.set(PASS)
+    with client(proxy) as link:
+        assert ask(link, b"again") == b"again"
+
+
 def test_a_cut_may_be_meant_for_one(proxy: Proxy) -> None:
     """Only the links that are selected by their port are cut."""
     with client(proxy) as one, client(proxy) as other:
