@@ -29,7 +29,6 @@ LONGEST_PAUSE_S = 2.0
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PASSING = frozenset([429, 500, 502, 503, 504])
 _UNREADABLE = ("failed to convert new object", "failed to create typed patch object")
@@ -50,7 +49,9 @@ _VERSIONS = {"ServiceAccount": "v1", "PodDisruptionBudget": "policy/v1", "PodMon
 QUEUEWORKER = {"apiVersion": f"{names.GROUP}/{names.VERSION}", "kind": "QueueWorker"}
 LEASE = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment"}
-CORE = {"apiVersion": "v1"}
+POD = {"apiVersion": "v1", "kind": "Pod"}
+SECRET = {"apiVersion": "v1", "kind": "Secret"}
+EVENT = {"apiVersion": "v1", "kind": "Event"}
 
 
 class Meter(Protocol):
@@ -111,7 +112,7 @@ class Api:
 
     async def annotate_pod(self, namespace: str, name: str, annotations: dict[str, str | None]) -> None:
         """As `Cluster.annotate_pod`."""
-        path = _managed(path_of({**CORE, "kind": "Pod"}, namespace, name))
+        path = _managed(path_of(POD, namespace, name))
         await self._unless_gone("PATCH", path, {"metadata": {"annotations": annotations}}, MERGE)
 
     async def apply_status(self, key: Key, status: dict[str, Any]) -> None:
@@ -141,11 +142,11 @@ class Api:
             "lastTimestamp": now,
             "count": 1,
         }
-        await self._unless_gone("POST", path_of({**CORE, "kind": "Event"}, metadata["namespace"]), body)
+        await self._unless_gone("POST", path_of(EVENT, metadata["namespace"]), body)
 
     async def secret(self, namespace: str, name: str) -> dict[str, str]:
         """As `Cluster.secret`."""
-        found = await self.call("GET", path_of({**CORE, "kind": "Secret"}, namespace, name))
+        found = await self.call("GET", path_of(SECRET, namespace, name))
         return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
 
     async def listed(
@@ -164,9 +165,8 @@ class Api:
 
     async def owned(self, kind: str, namespaces: tuple[str, ...]) -> list[dict[str, Any]]:
         """As `reconciler.Looked.owned`; no namespaces are all of them."""
-        selector = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
         of = {"apiVersion": _VERSIONS[kind], "kind": kind}
-        return [live for place in namespaces or (None,) for live in await self.listed(of, place, selector)]
+        return [live for place in namespaces or (None,) for live in await self.listed(of, place, names.MANAGED_SELECTOR)]
 
     async def read_lease(self, namespace: str, name: str) -> dict[str, Any]:
         """As `LeaseStore.read_lease`."""

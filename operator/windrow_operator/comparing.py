@@ -61,10 +61,10 @@ def _nothing(value: Any) -> bool:
     return value is None or value == {} or value == []
 
 
-def controlled_by(live: dict[str, Any], uid: str) -> bool:
-    """Whether the QueueWorker with this uid keeps the object."""
+def controller_of(live: dict[str, Any]) -> dict[str, Any]:
+    """The reference to the object that keeps this one; empty when none does."""
     references = live["metadata"].get("ownerReferences") or ()
-    return any(reference.get("controller") and reference.get("uid") == uid for reference in references)
+    return next((reference for reference in references if reference.get("controller")), {})
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Fault:
 def clash(live: dict[str, Any], kind: str, key: Key) -> Fault:
     """An object stands where one of ours should; what a QueueWorker that is gone left behind is about to go."""
     metadata = live["metadata"]
-    keeper = next((ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")), None)
-    if keeper is None:
+    keeper = controller_of(live)
+    if not keeper:
         whose, passing = "nobody that an owner reference names", False
     elif (keeper.get("kind"), keeper.get("name")) == ("QueueWorker", key.name):
         whose, passing = "one of that name that is gone", True

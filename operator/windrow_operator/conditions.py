@@ -87,7 +87,6 @@ def _workers_healthy(entry: Entry) -> Said:
         reason, message = deployment.trouble.reason, deployment.trouble.message
         what = "The rollout is stuck" if reason == "ProgressDeadlineExceeded" else "Pods can't be made"
         return Said("WorkersHealthy", "False", reason, _sentence(f"{what}: {message}"))
-    # Not `rolling`: a new number of pods makes a Deployment one that was not looked at yet, too.
     if deployment.updated < deployment.exists:
         message = f"{deployment.updated} of {deployment.exists} pods are of the newest template."
         return Said("WorkersHealthy", "True", "RollingOut", message)

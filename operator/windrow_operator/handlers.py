@@ -15,14 +15,12 @@ import structlog
 from windrow.queues.sentences import first_fault
 from windrow.queues.source import Source
 from windrow_operator import names
-from windrow_operator.api import CORE, DEPLOYMENT, QUEUEWORKER, Api
+from windrow_operator.api import DEPLOYMENT, POD, QUEUEWORKER, Api
 from windrow_operator.cluster import ApiError
+from windrow_operator.comparing import controller_of
 from windrow_operator.state import Key, PodState
 from windrow_operator.watched import Entry, Watched, lean
 
-SELECTOR = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
-"""What of the cluster's Deployments and pods is ours to watch."""
-POD = {**CORE, "kind": "Pod"}
 SWEEP_SECONDS = 60.0
 """How often the names that are there are compared with what is known."""
 
@@ -49,7 +47,7 @@ class Keeping:
             entry = self._watched.entries[key] = Entry(key, raw)
             deployment, pods = self._orphans.pop(key, (None, {}))
             entry.pods = pods
-            if deployment is not None and _controller(deployment).get("uid") == raw["metadata"].get("uid"):
+            if deployment is not None and controller_of(deployment).get("uid") == raw["metadata"].get("uid"):
                 self._take_deployment(entry, deployment)
         elif _spec_of(entry.raw) == _spec_of(raw):
             entry.raw = lean(raw)  # our own status, most of the time
@@ -73,7 +71,7 @@ class Keeping:
         entry = self._watched.entries.get(key)
         if entry is None:
             self._orphans[key] = (lean(raw), self._orphans.get(key, (None, {}))[1])
-        elif _controller(raw).get("uid") == entry.raw["metadata"].get("uid"):
+        elif controller_of(raw).get("uid") == entry.raw["metadata"].get("uid"):
             self._take_deployment(entry, raw)
         else:
             self.deployment_gone(raw)  # it was ours, and somebody took it away from us
@@ -99,7 +97,7 @@ class Keeping:
     def pod(self, raw: dict[str, Any]) -> None:
         """A pod was seen; a copy that somebody made by hand is none of ours."""
         key = _owner(raw)
-        if key is None or not _controller(raw).get("name", "").startswith(f"{key.name}-"):
+        if key is None or not controller_of(raw).get("name", "").startswith(f"{key.name}-"):
             return
         entry = self._watched.entries.get(key)
         pods = entry.pods if entry is not None else self._orphans.setdefault(key, (None, {}))[1]
@@ -153,9 +151,9 @@ class Sweep:
         for place in self._places:
             for raw in await self._api.listed(QUEUEWORKER, place):
                 self._keeping.queueworker({**QUEUEWORKER, **raw})
-            for raw in await self._api.listed(DEPLOYMENT, place, SELECTOR):
+            for raw in await self._api.listed(DEPLOYMENT, place, names.MANAGED_SELECTOR):
                 self._keeping.deployment(raw)
-            for raw in await self._api.listed(POD, place, SELECTOR):
+            for raw in await self._api.listed(POD, place, names.MANAGED_SELECTOR):
                 self._keeping.pod(raw)
 
     async def run(self) -> None:
@@ -179,7 +177,7 @@ class Sweep:
         pods = {(entry.key, name): pod.uid for entry in self._watched for name, pod in entry.pods.items()}
         waiting, there = self._keeping.waiting(), set[str]()
         for place in self._places:
-            for kind, selector in ((QUEUEWORKER, ""), (DEPLOYMENT, SELECTOR), (POD, SELECTOR)):
+            for kind, selector in ((QUEUEWORKER, ""), (DEPLOYMENT, names.MANAGED_SELECTOR), (POD, names.MANAGED_SELECTOR)):
                 there.update(raw["metadata"]["uid"] for raw in await self._api.listed(kind, place, selector, names_only=True))
         for key, uid in known.items():
             entry = self._watched.entries.get(key)
@@ -250,12 +248,6 @@ def _spec_of(raw: dict[str, Any]) -> tuple[Any, ...]:
 
 def _key(raw: dict[str, Any]) -> Key:
     return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
-
-
-def _controller(raw: dict[str, Any]) -> dict[str, Any]:
-    """The reference to the object that keeps this one."""
-    references = raw["metadata"].get("ownerReferences") or ()
-    return next((reference for reference in references if reference.get("controller")), {})
 
 
 def _owner(raw: dict[str, Any]) -> Key | None:

@@ -145,7 +145,6 @@ class LeaseKeeper:
     async def _try(self) -> bool:
         """One look, and one write if it is our turn; says whether the Lease is ours now."""
         try:
-            before = self._clock()
             try:
                 # What this process wrote last is the newest unless somebody took it: a renewal needs no look.
                 self._lease = self._lease if self.leads else await self._store.read_lease(self._namespace, LEASE_NAME)

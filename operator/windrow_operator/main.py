@@ -21,7 +21,7 @@ from windrow_operator import names
 from windrow_operator.api import Api
 from windrow_operator.cluster import ApiError
 from windrow_operator.config import Config
-from windrow_operator.handlers import SELECTOR, Keeping, Sweep, registered
+from windrow_operator.handlers import Keeping, Sweep, registered
 from windrow_operator.lease import LeaseKeeper
 from windrow_operator.login import log_in
 from windrow_operator.metrics import OperatorMetrics
@@ -168,8 +168,8 @@ class Operator:
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
         settings.scanning.disabled = True
-        settings.watching.label_selectors["apps", "v1", "deployments"] = SELECTOR
-        settings.watching.label_selectors["", "v1", "pods"] = SELECTOR
+        settings.watching.label_selectors["apps", "v1", "deployments"] = names.MANAGED_SELECTOR
+        settings.watching.label_selectors["", "v1", "pods"] = names.MANAGED_SELECTOR
         ours = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=registered(self._keeping, self._sweep.relisted, self._login),

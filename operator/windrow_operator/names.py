@@ -14,6 +14,9 @@ MANAGER: Final = "windrow-operator"
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "windrow-operator"}
 """On every owned object and pod: what the operator watches."""
 
+MANAGED_SELECTOR: Final = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
+"""The same as a label selector."""
+
 QUEUEWORKER_LABEL: Final = "windrow.dev/queueworker"
 """On every owned object and pod: the QueueWorker's name; with it alone a Deployment selects its pods."""
 

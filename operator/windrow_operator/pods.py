@@ -96,7 +96,6 @@ def _environment(spec: QueueWorker, secret: str, key_prefix: str, document: str)
         "WINDROW_SPEC": {"name": "WINDROW_SPEC", "value": document},
         "WINDROW_HOST": {"name": "WINDROW_HOST", "value": "0.0.0.0"},  # noqa: S104 - the pod's own address
         "WINDROW_WORKER_METRICS_PORT": {"name": "WINDROW_WORKER_METRICS_PORT", "value": str(names.WORKER_PORT)},
-        "WINDROW_LOG_FORMAT": {"name": "WINDROW_LOG_FORMAT", "value": "json"},
     }
     if key_prefix:
         env["WINDROW_KEY_PREFIX"] = {"name": "WINDROW_KEY_PREFIX", "value": key_prefix}

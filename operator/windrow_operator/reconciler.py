@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from windrow_operator.cluster import ApiError, Cluster, LeaseLost
-from windrow_operator.comparing import Fault, Manifest, clash, controlled_by, covers, mark_of, refusal, stamped
+from windrow_operator.comparing import Fault, Manifest, clash, controller_of, covers, mark_of, refusal, stamped
 from windrow_operator.conditions import twins
 from windrow_operator.render import Platform, render
 from windrow_operator.state import Key
@@ -137,12 +137,7 @@ class Reconciler:
             except ApiError as error:
                 _log.warning("objects could not be listed", kind=kind, error=str(error))
                 continue
-            by_owner = {
-                reference["uid"]: live
-                for live in found
-                for reference in live["metadata"].get("ownerReferences") or ()
-                if reference.get("controller")
-            }
+            by_owner = {controller_of(live).get("uid"): live for live in found}
             for entry in self._watched:
                 if entry.key not in self._running:
                     self._compare(entry, kind, by_owner.get(entry.raw["metadata"]["uid"]))
@@ -221,7 +216,7 @@ class Reconciler:
             return None
         # What is about to be written is looked at first: what others made since it was last seen is not taken over.
         live = await self._cluster.read(manifest)
-        if live is not None and not controlled_by(live, kept.uid):
+        if live is not None and controller_of(live).get("uid") != kept.uid:
             return clash(live, kind, entry.key)
         if live is None or not covers(live, manifest):
             live = await self._apply(entry, manifest)
@@ -236,7 +231,7 @@ class Reconciler:
         live = await self._cluster.read(manifest)
         if not self._there(entry):
             return None
-        if live is not None and not controlled_by(live, kept.uid):
+        if live is not None and controller_of(live).get("uid") != kept.uid:
             return clash(live, "Deployment", entry.key)
         if live is not None:
             entry.take_deployment(live)

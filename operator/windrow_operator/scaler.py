@@ -93,14 +93,6 @@ class Scaler:
                 task.cancel()
             self._brokers.close()
 
-    async def tick(self) -> None:
-        """One tick of every Redis, to its end."""
-        self._start_ticks()
-        await asyncio.gather(*self._ticks.values())
-        await asyncio.gather(*(kept.writing for kept in self._kept.values() if kept.writing))
-        self._teller.look()
-        await self._teller.settle()
-
     def _start_ticks(self) -> None:
         groups: dict[Place, list[Entry]] = {}
         for entry in self._watched:
@@ -260,7 +252,6 @@ def figures_of(sizing: Sizing, reading: QueueReading | None, read: Read, before:
             in_flight=reading.in_flight,
             oldest_since=oldest,
             workers=len(reading.workers),
-            busy=sum(worker.busy > 0 for worker in reading.workers),
             capped=tuple(sorted({name for worker in reading.workers for name in worker.capped})),
             paused=reading.paused,
             pinned=reading.pinned is not None,

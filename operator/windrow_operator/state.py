@@ -93,17 +93,9 @@ class DeploymentState:
     exists: int
     """status.replicas: pods that are not terminating."""
     updated: int
-    ready: int
-    available: int
-    paused: bool = False
     trouble: Trouble | None = None
     """Why pods are not even made (`FailedCreate`: a quota, an admission rule), or that a rollout is stuck
     (`ProgressDeadlineExceeded`)."""
-
-    @property
-    def rolling(self) -> bool:
-        """Whether pods of an older template are still there, or the newest spec was not looked at yet."""
-        return self.observed_generation < self.generation or self.updated < self.exists
 
     @classmethod
     def of(cls, deployment: dict[str, Any]) -> DeploymentState:
@@ -116,9 +108,6 @@ class DeploymentState:
             replicas=spec.get("replicas", 1),
             exists=status.get("replicas", 0),
             updated=status.get("updatedReplicas", 0),
-            ready=status.get("readyReplicas", 0),
-            available=status.get("availableReplicas", 0),
-            paused=spec.get("paused", False),
             trouble=_stuck(_conditions(status)),
         )
 
@@ -138,7 +127,6 @@ class Figures:
     """When the oldest ready task was accepted."""
     workers: int = 0
     """Workers that live."""
-    busy: int = 0
     capped: tuple[str, ...] = ()
     """Tasks whose own limits go beyond the queue's hard limit, as the workers say."""
     desired: int | None = None

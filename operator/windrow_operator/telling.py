@@ -70,10 +70,6 @@ class Teller:
             self._writes.add(write)
             write.add_done_callback(self._writes.discard)
 
-    async def settle(self) -> None:
-        """Wait for the writes that are under way."""
-        await asyncio.gather(*self._writes, return_exceptions=True)
-
     async def _write(self, told: _Told, entry: Entry, status: dict[str, Any]) -> None:
         try:
             await self._cluster.apply_status(entry.key, status)

@@ -88,8 +88,6 @@ def deployment(replicas: int, **changed: Any) -> DeploymentState:
         "replicas": replicas,
         "exists": replicas,
         "updated": replicas,
-        "ready": replicas,
-        "available": replicas,
     }
     return DeploymentState(**fields | changed)
 

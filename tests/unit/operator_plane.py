@@ -146,7 +146,7 @@ class Plane:
     def _operate(self, killed: bool) -> None:
         view = self._views[-1 - self.lag] if len(self._views) > self.lag else []
         exists = len(self.active)
-        has = DeploymentState("uid", 1, 1, self.replicas, exists, exists, exists, exists)
+        has = DeploymentState("uid", 1, 1, self.replicas, exists, exists)
         sizing = size(self.spec, has, view, self._reading() if self.readable else None, self.memory, self.now)
         self.memory = Memory() if killed else sizing.memory
         self.wrong += sizing.wrong_victims

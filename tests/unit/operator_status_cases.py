@@ -13,8 +13,8 @@ from windrow_operator.state import DeploymentState, Figures, Key, PodState, Trou
 from windrow_operator.watched import Entry
 
 NOW = 1_800_000_000.0
-READ = Figures(read_at=NOW, ready=7, delayed=2, in_flight=3, workers=2, busy=2, desired=2)
-SETTLED = DeploymentState(uid="d", generation=2, observed_generation=2, replicas=2, exists=2, updated=2, ready=2, available=2)
+READ = Figures(read_at=NOW, ready=7, delayed=2, in_flight=3, workers=2, desired=2)
+SETTLED = DeploymentState(uid="d", generation=2, observed_generation=2, replicas=2, exists=2, updated=2)
 CRASH = Trouble("CrashLoopBackOff", "container worker: exit code 1 (Error), 5 restarts")
 
 

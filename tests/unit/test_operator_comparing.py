@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_operator_render import PLATFORM, queueworker
-from windrow_operator.comparing import Fault, clash, controlled_by, covers, mark_of, refusal, stamped
+from windrow_operator.comparing import Fault, clash, controller_of, covers, mark_of, refusal, stamped
 from windrow_operator.render import render
 from windrow_operator.state import Key
 
@@ -93,10 +93,10 @@ def live(*owners: dict[str, Any], **metadata: Any) -> dict[str, Any]:
 
 def test_only_a_controller_keeps_an_object() -> None:
     """Somebody may name several owners."""
-    assert controlled_by(live({"uid": "u1", "controller": True}), "u1")
-    assert not controlled_by(live({"uid": "u1"}), "u1")
-    assert not controlled_by(live({"uid": "u2", "controller": True}), "u1")
-    assert not controlled_by({"metadata": {"name": "mail"}}, "u1")
+    keeper = {"uid": "u1", "controller": True}
+    assert controller_of(live({"uid": "u2"}, keeper)) == keeper
+    assert controller_of(live({"uid": "u1"})) == {}
+    assert controller_of({"metadata": {"name": "mail"}}) == {}
 
 
 def test_an_object_in_the_way_is_named_with_whoever_keeps_it() -> None:

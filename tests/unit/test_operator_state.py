@@ -181,30 +181,21 @@ def deployment(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, A
     return given if status is None else {**given, "status": status}
 
 
-def test_a_new_deployment_is_rolling_until_it_was_looked_at() -> None:
+def test_a_new_deployment_has_nothing_and_was_not_looked_at() -> None:
     assert DeploymentState.of(deployment(replicas=3)) == DeploymentState(
-        uid="d1", generation=4, observed_generation=0, replicas=3, exists=0, updated=0, ready=0, available=0
+        uid="d1", generation=4, observed_generation=0, replicas=3, exists=0, updated=0
     )
-    assert DeploymentState.of(deployment(replicas=3)).rolling
 
 
-def test_a_deployment_that_says_no_number_has_one_pod_and_may_be_paused() -> None:
+def test_a_deployment_that_says_no_number_has_one_pod() -> None:
     assert DeploymentState.of(deployment()).replicas == 1
-    assert DeploymentState.of(deployment(paused=True)).paused
-    assert not DeploymentState.of(deployment()).paused
 
 
-@pytest.mark.parametrize(
-    ("status", "rolling"),
-    [
-        ({"observedGeneration": 4, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 2, "availableReplicas": 2}, False),
-        ({"observedGeneration": 4, "replicas": 4, "updatedReplicas": 1}, True),
-        ({"observedGeneration": 3, "replicas": 3, "updatedReplicas": 3}, True),
-        ({"observedGeneration": 4}, False),
-    ],
-)
-def test_a_deployment_rolls_while_old_pods_are_there(status: dict[str, Any], rolling: bool) -> None:
-    assert DeploymentState.of(deployment(status, replicas=3)).rolling is rolling
+def test_what_a_deployment_has_is_what_its_controller_says() -> None:
+    status = {"observedGeneration": 3, "replicas": 4, "updatedReplicas": 1, "readyReplicas": 2}
+    assert DeploymentState.of(deployment(status, replicas=5)) == DeploymentState(
+        uid="d1", generation=4, observed_generation=3, replicas=5, exists=4, updated=1
+    )
 
 
 @pytest.mark.parametrize(
