@@ -76,8 +76,7 @@ def test_a_cut_holds_and_a_refusal_closes(proxy: Proxy) -> None:
 
 def test_a_port_that_is_refused_stays_the_proxys(proxy: Proxy) -> None:
     """Whoever connects somewhere meanwhile could be given it, and the proxy would not get it back."""
-    with client(proxy):
-        proxy.set(REFUSE)
+    proxy.set(REFUSE)
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", proxy.port))
     proxy.set(PASS)
