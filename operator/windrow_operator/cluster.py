@@ -31,6 +31,9 @@ class Cluster(Protocol):
     async def read(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
         """The live object of a manifest's kind, namespace and name; None when there is none."""
 
+    async def lives(self, key: Key, uid: str) -> bool:
+        """Whether the QueueWorker with this uid is there now, whatever a watch has told of it."""
+
     async def set_replicas(self, key: Key, replicas: int) -> dict[str, Any]:
         """Set spec.replicas of a Deployment, nothing else; answers the Deployment."""
 

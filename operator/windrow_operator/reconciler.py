@@ -229,7 +229,9 @@ class Reconciler:
         if not self._there(entry) or (entry.deployment_raw is not None and covers(entry.deployment_raw, manifest)):
             return None
         live = await self._cluster.read(manifest)
-        if not self._there(entry):
+        # A watch may have yet to tell that the QueueWorker is gone: what is made now would stand in the next one's way.
+        gone = live is None and not await self._cluster.lives(entry.key, kept.uid)
+        if gone or not self._there(entry):
             return None
         if live is not None and controller_of(live).get("uid") != kept.uid:
             return clash(live, "Deployment", entry.key)

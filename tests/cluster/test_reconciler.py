@@ -153,3 +153,26 @@ def test_a_podmonitor_without_its_kind_is_said_and_the_rest_is_made(plane: Plane
         assert sentence.startswith("PodMonitor must be a kind that the cluster knows, and it is not: install ")
 
     alone.while_it_runs(check)
+
+
+def test_no_deployment_is_made_for_a_queueworker_that_is_gone_though_no_watch_has_said_so(
+    plane: Plane, namespace: str, queueworker: Make
+) -> None:
+    """It would stand in the way of the next one of that name until the garbage collector comes."""
+    gone, stays = queueworker("mail"), queueworker("reports")
+    alone = Alone(plane, namespace)
+    alone.tell(gone)
+    gone.delete()
+    wait_until(lambda: gone.api.find(gone.path) is None, 10, "it is gone")
+    again = queueworker("mail")
+
+    def check() -> None:
+        asked = "windrow_operator_api_calls_total", {"verb": "get", "resource": "queueworkers", "code": "200"}
+        wait_until(lambda: alone.registry.get_sample_value(*asked), 10, "it was asked for")
+        alone.tell(stays)
+        there(stays, "Deployment")
+        assert again.api.find(path_of(again, "Deployment")) is None
+        alone.tell(again)
+        there(again, "Deployment")
+
+    alone.while_it_runs(check)
