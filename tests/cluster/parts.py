@@ -40,7 +40,7 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A Go module of this folder that makes one program."""
+    """A Go module that makes one program."""
 
     name: str
     version: str
@@ -50,7 +50,7 @@ class Source:
     @property
     def folder(self) -> Path:
         """The module."""
-        return HERE / self.name
+        return (HERE if self.name == "kwok" else HERE.parents[1] / "deploy" / "cluster") / self.name
 
     @property
     def program(self) -> Path:
@@ -64,7 +64,7 @@ class Source:
 
 SOURCES = (
     # Without the version helm can't tell which Kubernetes it talks to.
-    Source("plane", KUBERNETES, ".", ("-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion=v{KUBERNETES}")),
+    Source("kubernetes", KUBERNETES, ".", ("-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion=v{KUBERNETES}")),
     Source("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", ("-ldflags", "-s -w")),
 )
 
@@ -114,7 +114,7 @@ def build() -> Parts:
     """Build what is missing, which takes some minutes the first time, and find the programs. Raises Missing and BuildFailed."""
     assets = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nowhere")
     for source in SOURCES:
-        if source.name == "plane" and all((assets / name).exists() for name in _PLANE):
+        if source.name == "kubernetes" and all((assets / name).exists() for name in _PLANE):
             continue
         _build(source)
     return find()
