@@ -1,0 +1,1 @@
+"""How Windrow is brought to where it runs: images, and a cluster to try it on."""

@@ -1,0 +1,3 @@
+module windrow.dev/deploy/pause
+
+go 1.24
