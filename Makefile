@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := 0.13.9
+# Only one that is named for this call: the KUBECONFIG of a shell may be the one of a cluster in production.
+NAMED := $(if $(filter command line,$(origin KUBECONFIG)),WINDROW_KUBECONFIG='$(KUBECONFIG)')
 
-.PHONY: run test test-cluster setup lock lint types bench bench-peers bench-operator lock-image lock-peers chaos demo clean
+.PHONY: run test test-cluster cluster cluster-down setup lock lint types bench bench-peers bench-operator lock-image lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -19,6 +21,13 @@ test: setup ## everything that must hold: format, lint, types, layers, then the 
 test-cluster: setup ## what is tested on a real API server, its programs built once into the user's cache folder
 	$(BIN)/python -m tests.cluster.parts
 	$(BIN)/pytest tests/cluster $(PYTEST)
+
+cluster: setup ## a Kubernetes cluster of one node, with the images that `helm install` needs; KUBECONFIG=path uses that one
+	@$(NAMED) $(BIN)/python -m deploy.cluster up
+	@$(NAMED) $(BIN)/python -m deploy.cluster images
+
+cluster-down: setup ## ends it; nothing of it is left
+	@$(NAMED) $(BIN)/python -m deploy.cluster down
 
 setup: $(VENV)/.ready ## .venv from the lock file
 

@@ -19,7 +19,9 @@ def hierarchies(root: Path = ROOT) -> tuple[Path, ...]:
     """The root of each hierarchy: one with cgroup v2, one for each controller with v1."""
     if (root / "cgroup.controllers").exists():
         return (root,)
-    return tuple(sorted({path.resolve() for path in root.iterdir() if (path / "cgroup.procs").exists()} if root.exists() else ()))
+    return tuple(
+        sorted({path.resolve() for path in root.iterdir() if (path / "cgroup.procs").exists()} if root.exists() else ())
+    )
 
 
 def make(root: Path = ROOT) -> None:
@@ -42,7 +44,9 @@ def make(root: Path = ROOT) -> None:
                     if (each / name).exists() and found != (root,) and not (each / name).read_text().strip():
                         (each / name).write_text((each.parent / name).read_text())
         except OSError as reason:
-            raise Missing(f"cgroups must be writable for a node, and {group} can't be made ({reason}): run as root of a machine") from reason
+            raise Missing(
+                f"cgroups must be writable for a node, and {group} can't be made ({reason}): run as root of a machine"
+            ) from reason
 
 
 def _delegate(group: Path) -> None:

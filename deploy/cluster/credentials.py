@@ -53,7 +53,13 @@ def make(layout: Layout) -> None:
     run("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS, "-subj", f"/CN={addresses.NODE}",
         "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
     run("genrsa", "-out", "accounts.key", "2048")
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{addresses.DOMAIN}", "localhost"]
+    names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        f"kubernetes.default.svc.{addresses.DOMAIN}",
+        "localhost",
+    ]
     alternatives = ",".join(
         [f"DNS:{name}" for name in names] + [f"IP:{ip}" for ip in (addresses.NODE_ADDRESS, addresses.API_SERVICE, "127.0.0.1")]
     )
@@ -63,7 +69,9 @@ def make(layout: Layout) -> None:
         ("api-to-kubelet", "/O=system:masters/CN=kube-apiserver", "clientAuth", "DNS:kube-apiserver"),
     ):
         run("req", "-new", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)
-        (keys / f"{name}.ext").write_text(f"extendedKeyUsage={usage}\nsubjectAltName={alternative}\nkeyUsage=digitalSignature\n")
+        (keys / f"{name}.ext").write_text(
+            f"extendedKeyUsage={usage}\nsubjectAltName={alternative}\nkeyUsage=digitalSignature\n"
+        )
         run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", DAYS,
             "-extfile", f"{name}.ext", "-out", f"{name}.crt")  # fmt: skip
     lines = []

@@ -42,6 +42,8 @@ class Programs:
     network_plugins: Path
     policy: Path
     """The rule file without which buildah takes no image."""
+    libraries: Path | None = None
+    """The folder of unpacked libraries, if there is one."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment that a program of these is called in."""
@@ -53,7 +55,10 @@ def wrapper(root: Path, program: Path, libraries: Path) -> str:
     called = f'"{program}"'
     if program.name.startswith(("iptables", "ip6tables")):
         called = f'"{root}/usr/sbin/{_MULTICALL}" {program.name}'
-    lines = [f'export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"', f'export XTABLES_LIBDIR="{libraries}/xtables"']
+    lines = [
+        f'export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"',
+        f'export XTABLES_LIBDIR="{libraries}/xtables"',
+    ]
     if program.name == "debootstrap":
         lines.append(f'export DEBOOTSTRAP_DIR="{root}/usr/share/debootstrap"')
     return "\n".join(["#!/bin/sh", *lines, f'exec {called} "$@"', ""])
@@ -88,7 +93,8 @@ def programs() -> Programs:
             _unpack(needed, folder)
     if plugins is None:
         plugins = folder / "root" / "usr" / "lib" / "cni"
-    return Programs(f"{folder / 'bin'}:{system}", plugins, folder / "root" / "etc" / "containers" / "policy.json")
+    policy = folder / "root" / "etc" / "containers" / "policy.json"
+    return Programs(f"{folder / 'bin'}:{system}", plugins, policy, _libraries(folder / "root"))
 
 
 def _unpack(packages: tuple[str, ...], folder: Path) -> None:
@@ -102,14 +108,20 @@ def _unpack(packages: tuple[str, ...], folder: Path) -> None:
         for archive in download(packages, archives):
             _run("dpkg-deb", "-x", str(archive), str(root))
         final = folder / "root"
-        libraries = next((final / path.relative_to(root) for path in sorted((root / "usr/lib").glob("*-linux-gnu*"))), final / "usr/lib")
+        libraries = final / _libraries(root).relative_to(root)
         for package in packages:
             for name in PACKAGES[package]:
-                found = next((path for place in ("usr/bin", "usr/sbin", "bin", "sbin") if (path := root / place / name).exists()), None)
+                found = next(
+                    (path for place in ("usr/bin", "usr/sbin", "bin", "sbin") if (path := root / place / name).exists()), None
+                )
                 called = final / (found.relative_to(root) if found else Path("usr/sbin") / name)
                 (programs / name).write_text(wrapper(final, called, libraries))
                 (programs / name).chmod(0o755)
         half.rename(folder)
+
+
+def _libraries(root: Path) -> Path:
+    return next(iter(sorted((root / "usr/lib").glob("*-linux-gnu*"))), root / "usr/lib")
 
 
 def download(packages: tuple[str, ...], archives: Path) -> list[Path]:

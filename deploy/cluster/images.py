@@ -23,7 +23,15 @@ SUITE = "bookworm"
 BASE = f"windrow.local/base:{SUITE}"
 """Debian with Python and venv: what images are built on where no registry can be reached."""
 INCLUDED = ("python3", "python3-venv", "ca-certificates")
-_UNWANTED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/log")
+_UNWANTED = (
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/log",
+)
 _AUTHORITIES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -39,10 +47,11 @@ class Builder:
         """Everything of buildah's."""
         return cache() / "buildah"
 
-    def call(self, *arguments: str, unshared: bool = True) -> str:
+    def call(self, *arguments: str) -> str:
         """What a buildah command prints. Raises BuildFailed with its last lines.
 
-        In mounts of its own: the storage mounts itself, and that would stay.
+        In mounts of its own: the storage mounts itself, and that would stay. There the unpacked libraries are the system's too,
+        since buildah starts itself again with an empty environment.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / "registries.conf").exists():
@@ -51,9 +60,21 @@ class Builder:
         name, *rest = arguments
         rules = () if name in ("images", "inspect", "rmi", "rm") else ("--signature-policy", str(self.programs.policy))
         environment = self.programs.environment(
-            BUILDAH_ISOLATION="chroot", CONTAINERS_REGISTRIES_CONF=str(self.folder / "registries.conf"), TMPDIR=tempfile.gettempdir()
+            BUILDAH_ISOLATION="chroot",
+            CONTAINERS_REGISTRIES_CONF=str(self.folder / "registries.conf"),
+            TMPDIR=tempfile.gettempdir(),
         )
-        command = ("unshare", "--mount", "--", "buildah", *storage, name, *rules, *rest)
+        command = (
+            "unshare",
+            "--mount",
+            "--",
+            *_with_libraries(self.programs.libraries),
+            "buildah",
+            *storage,
+            name,
+            *rules,
+            *rest,
+        )
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode != 0:
             last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-12:]
@@ -103,6 +124,14 @@ def qualified(tag: str) -> str:
     return f"docker.io/{tag}" if rest else f"docker.io/library/{tag}"
 
 
+def _with_libraries(folder: Path | None) -> tuple[str, ...]:
+    if folder is None:
+        return ()
+    system = f"/usr/lib/{folder.name}"
+    script = f'mount -t overlay -o "lowerdir={folder}:{system}" libraries {system} && exec "$@"'
+    return ("sh", "-c", script, "sh")
+
+
 def _trust(folder: Path) -> Sequence[str]:
     bundle = next((os.environ[name] for name in _AUTHORITIES if Path(os.environ.get(name) or "/nowhere").is_file()), None)
     if bundle is None:
@@ -120,7 +149,16 @@ def build_base(builder: Builder) -> str:
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(dir=cache(), prefix="base-") as folder:
             root, archive = Path(folder) / "root", Path(folder) / "root.tar"
-            _run(builder.programs, "unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", SUITE, str(root))
+            _run(
+                builder.programs,
+                "unshare",
+                "--mount",
+                "debootstrap",
+                "--variant=minbase",
+                f"--include={','.join(INCLUDED)}",
+                SUITE,
+                str(root),
+            )
             for name in _UNWANTED:
                 for path in (root / name).glob("*"):
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -128,7 +166,8 @@ def build_base(builder: Builder) -> str:
             _run(builder.programs, "tar", "--numeric-owner", "--one-file-system", "-C", str(root), "-cf", str(archive), ".")
             shutil.rmtree(root)
             (Path(folder) / "Dockerfile").write_text(
-                'FROM scratch\nADD root.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8\nCMD ["python3"]\n'
+                "FROM scratch\nADD root.tar /\nENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+                'CMD ["python3"]\n'
             )
             builder.build(Path(folder), BASE)
         say(f"made the base image in {time.monotonic() - begun:.0f} s")
@@ -145,4 +184,6 @@ def build_stand_in(builder: Builder, name: str, tag: str) -> str:
 def _run(programs: debian.Programs, *command: str) -> None:
     done = subprocess.run(command, env={**os.environ, **programs.environment()}, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
-        raise BuildFailed(f"`{' '.join(command[:3])} …` failed: " + " / ".join((done.stdout + done.stderr).strip().splitlines()[-5:]))
+        raise BuildFailed(
+            f"`{' '.join(command[:3])} …` failed: " + " / ".join((done.stdout + done.stderr).strip().splitlines()[-5:])
+        )

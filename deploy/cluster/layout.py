@@ -1,7 +1,7 @@
 """Where a node keeps what, which addresses it has, and what its programs are told. Pure.
 
-The node lives in namespaces of its own (processes, mounts, network) and sees its state folder also as `/var/lib`, `/var/log` and
-`/run`; so its programs can keep their usual places, and nothing of it is left when its first process has ended.
+The node lives in namespaces of its own (processes, mounts, network) and sees its state folder also as `/var/lib` and
+`/var/log`; so its programs can keep their usual places, and nothing of it is left when its first process has ended.
 """
 
 from __future__ import annotations
@@ -79,8 +79,11 @@ def containerd_config(layout: Layout, network_plugins: Path) -> str:
     return f"""version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt",
+  "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+]
 [grpc]
 address = "{layout.containerd}"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -96,7 +99,7 @@ runtime_type = "io.containerd.runc.v2"
 SystemdCgroup = false
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{network_plugins}"
-conf_dir = "{layout.state / 'network'}"
+conf_dir = "{layout.state / "network"}"
 """
 
 

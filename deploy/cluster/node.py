@@ -1,7 +1,7 @@
 """The first process of a node, in namespaces of its own: it makes the node's mounts and network and keeps its programs running.
 
-`python -m deploy.cluster.node PLAN`, called by `cluster.up` through `unshare`. When it ends, the kernel ends everything that runs on
-the node, pods among it, and takes the mounts and the network away.
+`python -m deploy.cluster.node PLAN`, called by `host.start` through `unshare`. When it ends, the kernel ends everything that
+runs on the node, pods among it, and takes the mounts and the network away.
 """
 
 from __future__ import annotations
@@ -132,7 +132,12 @@ class Keeper:
     def _start(self, name: str) -> None:
         with (self._logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - the programs are ours
-                self._commands[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment, start_new_session=True
+                self._commands[name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
             )
         self._pids[process.pid] = name
 

@@ -20,8 +20,7 @@ def write(path: Path, name: str, program: Path, user: str = "65532:65532") -> Pa
     with tarfile.open(fileobj=layer, mode="w") as tar:
         entry = tarfile.TarInfo(program.name)
         entry.size, entry.mode = program.stat().st_size, 0o755
-        with program.open("rb") as content:
-            tar.addfile(entry, content)
+        tar.addfile(entry, io.BytesIO(program.read_bytes()))
     packed = gzip.compress(layer.getvalue(), compresslevel=1, mtime=0)
     blobs: dict[str, bytes] = {}
 

@@ -1,7 +1,8 @@
 """Programs that are built from Go modules, once, into the user's cache folder.
 
-Each has a folder beside this file with its `go.mod` and `go.sum` (and a `main.go`, where it is not a program of another module);
-`tool` in a `go.mod` names what is built of other modules. Another source is another program: its folder's name is made from it.
+Each has a folder beside this file with its `go.mod` and `go.sum` (and a `main.go`, where it is not a program of another
+module); `tool` in a `go.mod` names what is built of other modules.
+Another source is another program: its folder's name is made from it.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ KUBERNETES = Source("kubernetes", "1.34.4", flags=versioned("k8s.io/component-ba
 HELM3 = Source("helm3", "3.22.0", "helm.sh/helm/v3/cmd/helm", versioned("helm.sh/helm/v3/internal/version.version", "v3.22.0"))
 HELM4 = Source("helm4", "4.3.1", "helm.sh/helm/v4/cmd/helm", versioned("helm.sh/helm/v4/internal/version.version", "v4.3.1"))
 COREDNS = Source("coredns", "1.15.0")
+KIND = Source("kind", "0.33.0", "sigs.k8s.io/kind")
 PAUSE = Source("pause", "1")
 
 

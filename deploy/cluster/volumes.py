@@ -47,7 +47,9 @@ def wanted(there: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """Of the pool, by what there is: the names to offer, and the names to empty because their claim is gone."""
     phases = {each["metadata"]["name"]: each.get("status", {}).get("phase") for each in there}
     names = [f"local-{number:02}" for number in range(VOLUMES)]
-    return [name for name in names if name not in phases], [name for name in names if phases.get(name) in ("Released", "Failed")]
+    return [name for name in names if name not in phases], [
+        name for name in names if phases.get(name) in ("Released", "Failed")
+    ]
 
 
 class Pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cluster import parts as builder
 from tests.cluster import parts
 from tests.workers import ROOT
 
@@ -17,7 +19,7 @@ def test_nothing_on_a_real_api_server_is_left_out_in_silence() -> None:
     """Without the programs this one line stands for all that was not tested."""
     try:
         parts.find()
-    except parts.Missing as reason:
+    except builder.Missing as reason:
         pytest.skip(f"NOTHING WAS TESTED ON A REAL API SERVER: {reason}")
 
 
@@ -29,9 +31,9 @@ def test_another_source_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_
     copied.mkdir()
     for file in ("go.mod", "go.sum"):
         (copied / file).write_bytes((source.folder / file).read_bytes() + b"\n")
-    monkeypatch.setattr(parts, "HERE", tmp_path)
-    assert source.program != before
-    assert source.program.parent.parent == parts.cache()
+    changed = dataclasses.replace(source, parent=tmp_path)
+    assert changed.program != before
+    assert changed.program.parent.parent == builder.cache()
 
 
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_two_builds_at_once_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     source.program.parent.mkdir(parents=True)
     with (source.program.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        code = "from tests.cluster import parts\nparts._build(parts.SOURCES[1])"
+        code = "from deploy.cluster import parts\nfrom tests.cluster.parts import SOURCES\nparts.build(SOURCES[1])"
         second = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(1.0)
@@ -106,15 +108,14 @@ def test_a_build_says_why_it_fails_and_leaves_a_whole_program_or_none(monkeypatc
     """What the compiler said is in the sentence; what it made is moved to its place when it is whole."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setattr(parts, "HERE", tmp_path)
     fake_go(tmp_path / "bin", 24)
-    source = parts.Source("made", "1", ".")
+    source = builder.Source("made", "1", parent=tmp_path)
     source.folder.mkdir()
-    with pytest.raises(parts.BuildFailed, match=r"made could not be built: .*undefined: nothing"):
-        parts._build(source)
+    with pytest.raises(builder.BuildFailed, match=r"made could not be built: .*undefined: nothing"):
+        builder.build(source)
     assert [path.name for path in source.program.parent.iterdir()] == ["lock"]
     (source.folder / "main.go").touch()
-    parts._build(source)
+    builder.build(source)
     assert source.program.read_text() == "whole\n"
     assert sorted(path.name for path in source.program.parent.iterdir()) == ["lock", "made"]
 
@@ -124,5 +125,5 @@ def test_a_go_that_is_too_old_is_told_before_it_fails(monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     fake_go(tmp_path / "bin", 23)
-    with pytest.raises(parts.Missing, match=r"Go 1\.24 or newer must be installed .*, not 'go version go1\.23\.0"):
+    with pytest.raises(builder.Missing, match=r"Go 1\.24 or newer must be installed .*, not 'go version go1\.23\.0"):
         parts.build()
