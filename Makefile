@@ -6,7 +6,7 @@ UV := 0.13.9
 # Only one that is named for this call: the KUBECONFIG of a shell may be the one of a cluster in production.
 NAMED := $(if $(filter command line,$(origin KUBECONFIG)),WINDROW_KUBECONFIG='$(KUBECONFIG)')
 
-.PHONY: run test test-cluster cluster cluster-down setup lock lint types bench bench-peers bench-operator lock-peers chaos demo clean
+.PHONY: run test test-cluster cluster cluster-down setup lock lint types bench bench-peers bench-operator lock-image lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -42,6 +42,13 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 lock: ## resolve the newest versions anew, for every supported Python, wheels only
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes \
 		--no-header --all-extras --group dev --group build pyproject.toml -o requirements.lock
+	$(MAKE) lock-image
+
+LOCK_PART := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-header \
+	--constraint requirements.lock
+lock-image: ## the parts of the lock file that the image is made from: what it holds, and what builds it
+	$(LOCK_PART) --extra server --extra operator --extra init pyproject.toml -o deploy/image.lock
+	$(LOCK_PART) --group pyproject.toml:build -o deploy/build.lock
 
 bench: setup ## bare Celery and Windrow turn by turn; writes build/bench.json
 	$(BIN)/python -m benchmarks

@@ -10,6 +10,9 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line and exit: 0, or 2 after one sentence on standard error when what was asked can't be done."""
+    from windrow.cli.init import exec_below_init
+
+    exec_below_init()
     from windrow.cli.group import run
 
     sys.exit(run(sys.argv[1:]))
