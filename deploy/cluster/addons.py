@@ -8,6 +8,8 @@ from deploy.cluster.layout import COREDNS_IMAGE, DNS_SERVICE, DOMAIN
 from deploy.cluster.volumes import STORAGE_CLASS
 
 _NAMESPACE = "kube-system"
+POLICIES = "windrow:network-policies"
+"""The one who enforces network policies, to the API server."""
 _LABELS = {"k8s-app": "kube-dns"}
 
 COREFILE = f"""{DOMAIN}:5353 in-addr.arpa:5353 {{
@@ -52,6 +54,23 @@ def objects() -> list[dict[str, Any]]:
         | {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "windrow:coredns"},
             "subjects": [{"kind": "ServiceAccount", "name": "coredns", "namespace": _NAMESPACE}],
+        },
+        _object("rbac.authorization.k8s.io/v1", "ClusterRole", POLICIES, namespace=None)
+        | {
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "resources": ["endpoints", "services", "pods", "namespaces", "nodes"],
+                    "verbs": ["get", "list", "watch"],
+                },
+                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["get", "list", "watch"]},
+            ]
+        },
+        _object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", POLICIES, namespace=None)
+        | {
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": POLICIES},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": POLICIES}],
         },
         _object("v1", "ConfigMap", "coredns") | {"data": {"Corefile": COREFILE}},
         _object("apps/v1", "Deployment", "coredns")

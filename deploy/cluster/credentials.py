@@ -33,6 +33,7 @@ ACCOUNTS = (
     Account("kube-controller-manager", "system:kube-controller-manager"),
     Account("kube-scheduler", "system:kube-scheduler"),
     Account("kube-proxy", "system:kube-proxy"),
+    Account("network-policies", "windrow:network-policies"),
 )
 
 

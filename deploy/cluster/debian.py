@@ -22,6 +22,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "runc": ("runc",),
     "containernetworking-plugins": (),
     "iptables": ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"),
+    "ipset": ("ipset",),
     "conntrack": ("conntrack",),
     "iproute2": ("ip",),
     "buildah": ("buildah",),

@@ -23,6 +23,8 @@ from deploy.cluster.layout import Layout
 from deploy.cluster.node import Plan
 
 ROOT = Path(__file__).parents[2]
+POLICIES = 20.0
+"""Seconds within which network policies are enforced; a kernel that can't makes a node without."""
 READY = 90.0
 """Seconds within which a node is ready, on a slow machine too."""
 
@@ -69,7 +71,7 @@ def build() -> tuple[Path, debian.Programs]:
     """Everything that a node is made of, built once. Raises Missing and BuildFailed."""
     parts.etcd()
     programs = debian.programs()
-    for source in (parts.PAUSE, parts.COREDNS):
+    for source in (parts.PAUSE, parts.COREDNS, parts.NETWORK_POLICIES):
         parts.build(source)
     return parts.build(parts.KUBERNETES), programs
 
@@ -83,7 +85,14 @@ def start(layout: Layout) -> None:
         credentials.make(layout)
         shutil.copy(layout.credentials / "admin.kubeconfig", layout.kubeconfig)
         _configure(layout, programs)
-        Plan(str(layout.state), parts.etcd(), str(kubernetes), programs.path, str(programs.network_plugins)).write(layout.plan)
+        Plan(
+            str(layout.state),
+            parts.etcd(),
+            str(kubernetes),
+            str(parts.NETWORK_POLICIES.program),
+            programs.path,
+            str(programs.network_plugins),
+        ).write(layout.plan)
         cgroups.make()
         node = _launch(layout, programs)
         _connect(node, programs)
@@ -141,7 +150,7 @@ def _configure(layout: Layout, programs: debian.Programs) -> None:
 def _launch(layout: Layout, programs: debian.Programs) -> Node:
     command = (
         "unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child=KILL", "--mount-proc",
-        sys.executable, "-m", "deploy.cluster.node", str(layout.plan),
+        sys.executable, "-c", "from deploy.cluster.node import main; main()", str(layout.plan),
     )  # fmt: skip
     with (layout.logs / "node.log").open("ab") as log:
         guard = subprocess.Popen(  # noqa: S603
@@ -199,6 +208,10 @@ def _furnish(layout: Layout, node: Node, kubernetes: Path, programs: debian.Prog
         lambda: run("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=5s"), READY, "names are answered"
     )
     wait(lambda: run("get", "serviceaccount", "default"), 30, "the default account is there")
+    try:
+        wait(lambda: enforces(layout), POLICIES, "network policies are enforced")
+    except Trouble:
+        parts.say(f"NETWORK POLICIES ARE NOT ENFORCED ON THIS NODE: {layout.logs / 'network-policies.log'} says why")
 
 
 def load(layout: Layout, archive: Path, programs: debian.Programs) -> None:
@@ -232,4 +245,10 @@ def _kill(pid: int) -> None:
 
 def enforces(layout: Layout) -> bool:
     """Whether the node refuses what its NetworkPolicies do not allow."""
-    return False
+    if running(layout) is None:
+        return False
+    try:
+        with urllib.request.urlopen(f"http://{told.NODE_ADDRESS}:{told.POLICIES_PORT}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False

@@ -28,6 +28,8 @@ API = f"https://{NODE_ADDRESS}:6443"
 PAUSE_IMAGE = "windrow.local/pause:1"
 COREDNS_IMAGE = "windrow.local/coredns:1"
 MAX_PODS = 250
+POLICIES_PORT = 20244
+"""Where the one who enforces network policies says that it does."""
 VOLUMES = 24
 """How many volumes the pool has."""
 

@@ -1,6 +1,6 @@
 """The first process of a node, in namespaces of its own: it makes the node's mounts and network and keeps its programs running.
 
-`python -m deploy.cluster.node PLAN`, called by `host.start` through `unshare`. When it ends, the kernel ends everything that
+`main`, called by `host.start` through `unshare`. When it ends, the kernel ends everything that
 runs on the node, pods among it, and takes the mounts and the network away.
 """
 
@@ -34,6 +34,7 @@ class Plan:
     state: str
     etcd: tuple[str, ...]
     kubernetes: str
+    network_policies: str
     path: str
     network_plugins: str
 
@@ -69,7 +70,13 @@ def commands(plan: Plan) -> dict[str, tuple[str, ...]]:
             f"--kubeconfig={layout.credentials / 'kubelet.kubeconfig'}", f"--node-ip={told.NODE_ADDRESS}",
         ),
         "kube-proxy": (kubernetes, "kube-proxy", f"--config={layout.state / 'kube-proxy.json'}"),
-        "volumes": (sys.executable, "-m", "deploy.cluster.volumes", plan.state),
+        # kube-router's firewall alone: the node routes its pods by itself, and kube-proxy does the services.
+        "network-policies": (
+            plan.network_policies, "--run-firewall=true", "--run-router=false", "--run-service-proxy=false",
+            f"--kubeconfig={layout.credentials / 'network-policies.kubeconfig'}", f"--hostname-override={told.NODE}",
+            f"--service-cluster-ip-range={told.SERVICES}", "--metrics-port=0", f"--health-port={told.POLICIES_PORT}", "-v=0",
+        ),
+        "volumes": (sys.executable, "-c", "from deploy.cluster.volumes import main; main()", plan.state),
     }  # fmt: skip
 
 
@@ -155,7 +162,3 @@ def main() -> None:
     prepare_mounts(Layout(Path(plan.state)))
     prepare_network()
     Keeper(plan).run()
-
-
-if __name__ == "__main__":
-    main()

@@ -72,6 +72,12 @@ def versioned(variable: str, version: str) -> tuple[str, ...]:
 KUBERNETES = Source("kubernetes", "1.34.4", flags=versioned("k8s.io/component-base/version.gitVersion", "v1.34.4"))
 HELM3 = Source("helm3", "3.22.0", "helm.sh/helm/v3/cmd/helm", versioned("helm.sh/helm/v3/internal/version.version", "v3.22.0"))
 HELM4 = Source("helm4", "4.3.1", "helm.sh/helm/v4/cmd/helm", versioned("helm.sh/helm/v4/internal/version.version", "v4.3.1"))
+NETWORK_POLICIES = Source(
+    "network-policies",
+    "2.1.0",
+    "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+    versioned("github.com/cloudnativelabs/kube-router/v2/pkg/version.Version", "v2.1.0"),
+)
 COREDNS = Source("coredns", "1.15.0")
 KIND = Source("kind", "0.33.0", "sigs.k8s.io/kind")
 PAUSE = Source("pause", "1")

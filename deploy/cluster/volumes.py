@@ -1,6 +1,6 @@
 """The pool of PersistentVolumes: folders of the node. One whose claim is gone is emptied and offered again.
 
-`python -m deploy.cluster.volumes STATE` runs on the node for as long as it does.
+`main` runs on the node for as long as it does.
 """
 
 from __future__ import annotations
@@ -92,7 +92,3 @@ def main() -> None:
         except (OSError, urllib.error.URLError) as reason:
             print(f"the pool is looked at again: {reason}", flush=True)
         time.sleep(TURN)
-
-
-if __name__ == "__main__":
-    main()
