@@ -12,7 +12,7 @@ POLICIES = "windrow:network-policies"
 """The one who enforces network policies, to the API server."""
 _LABELS = {"k8s-app": "kube-dns"}
 
-COREFILE = f"""{DOMAIN}:5353 in-addr.arpa:5353 {{
+COREFILE = f"""{DOMAIN} in-addr.arpa {{
     errors
     ready :8181
     health :8080
@@ -21,7 +21,7 @@ COREFILE = f"""{DOMAIN}:5353 in-addr.arpa:5353 {{
     }}
     cache 5
 }}
-.:5353 {{
+. {{
     errors
     template ANY ANY {{
         rcode NXDOMAIN
@@ -87,8 +87,8 @@ def objects() -> list[dict[str, Any]]:
                 "clusterIP": DNS_SERVICE,
                 "selector": _LABELS,
                 "ports": [
-                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 5353},
-                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 5353},
+                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
                 ],
             }
         },
@@ -114,7 +114,7 @@ def _pod() -> dict[str, Any]:
                 "image": COREDNS_IMAGE,
                 "imagePullPolicy": "Never",
                 "args": ["-conf", "/etc/coredns/Corefile"],
-                "ports": [{"name": "dns", "containerPort": 5353, "protocol": "UDP"}],
+                "ports": [{"name": "dns", "containerPort": 53, "protocol": "UDP"}],
                 "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},
                 "livenessProbe": {"httpGet": {"path": "/health", "port": 8080}, "failureThreshold": 6},
                 "resources": {"requests": {"cpu": "20m", "memory": "40Mi"}, "limits": {"memory": "200Mi"}},

@@ -28,7 +28,7 @@ def up() -> Cluster:
     way = _way()
     if way is Way.NAMED:
         return Cluster(way, Path(os.environ[NAMED]).resolve())
-    with parts.alone(parts.cache() / "cluster.lock"):
+    with parts.alone(parts.cache() / f"{LAYOUT.state.name}.lock"):
         found = find()
         if found is not None:
             return found
@@ -42,7 +42,7 @@ def up() -> Cluster:
 def down() -> None:
     """End the cluster, and what one that crashed has left; a named one is not touched. Raises BuildFailed and Trouble."""
     way = _way()
-    with parts.alone(parts.cache() / "cluster.lock"):
+    with parts.alone(parts.cache() / f"{LAYOUT.state.name}.lock"):
         if way is Way.KIND:
             kind.stop()
         elif way is Way.PARTS:

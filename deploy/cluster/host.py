@@ -156,7 +156,7 @@ def _launch(layout: Layout, programs: debian.Programs) -> Node:
         guard = subprocess.Popen(  # noqa: S603
             command,
             cwd=ROOT,
-            env=programs.environment(),
+            env=programs.environment(**{told.NUMBERED: str(told.NUMBER)}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -203,7 +203,7 @@ def _furnish(layout: Layout, node: Node, kubernetes: Path, programs: debian.Prog
         return subprocess.run([*kubectl, *arguments], input=given, text=True, capture_output=True, check=False).returncode == 0  # noqa: S603
 
     wait(lambda: run("apply", "--server-side", "-f", "-", given=listed), 30, "the addons are accepted")
-    wait(lambda: run("wait", "--for=condition=Ready", "node/windrow", "--timeout=5s"), READY, "the node is ready")
+    wait(lambda: run("wait", "--for=condition=Ready", f"node/{told.NODE}", "--timeout=5s"), READY, "the node is ready")
     wait(
         lambda: run("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=5s"), READY, "names are answered"
     )

@@ -7,20 +7,25 @@ The node lives in namespaces of its own (processes, mounts, network) and sees it
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-NODE = "windrow"
+NUMBERED = "WINDROW_CLUSTER_NUMBER"
+NUMBER = int(os.environ.get(NUMBERED) or 0)
+"""Which of several clusters beside each other on a machine, up to 15: each has a folder, addresses and a cgroup of its own."""
+_SUFFIX = f"-{NUMBER}" if NUMBER else ""
+NODE = f"windrow{_SUFFIX}"
 """The node's name, and of its cgroup."""
-LINK = "windrow0"
+LINK = f"windrow{NUMBER}"
 """The machine's end of the cable to the node."""
-MACHINE_ADDRESS = "10.245.0.1"
-NODE_ADDRESS = "10.245.0.2"
+MACHINE_ADDRESS = f"10.245.0.{NUMBER * 4 + 1}"
+NODE_ADDRESS = f"10.245.0.{NUMBER * 4 + 2}"
 LINK_PREFIX = 30
-PODS = "10.244.0.0/22"
-SERVICES = "10.96.0.0/16"
-API_SERVICE = "10.96.0.1"
-DNS_SERVICE = "10.96.0.10"
+PODS = f"10.244.{NUMBER * 4}.0/22"
+SERVICES = f"10.{96 + NUMBER}.0.0/16"
+API_SERVICE = f"10.{96 + NUMBER}.0.1"
+DNS_SERVICE = f"10.{96 + NUMBER}.0.10"
 SERVICE_BRIDGE = "services0"
 """A bridge without ports inside the node: the way to addresses of services that nobody has."""
 DOMAIN = "cluster.local"
@@ -38,7 +43,7 @@ VOLUMES = 24
 class Layout:
     """The state folder's parts."""
 
-    state: Path = Path("/var/lib/windrow-cluster")
+    state: Path = Path(f"/var/lib/windrow-cluster{_SUFFIX}")
 
     @property
     def kubeconfig(self) -> Path:
@@ -91,6 +96,7 @@ address = "{layout.containerd}"
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{PAUSE_IMAGE}"
 restrict_oom_score_adj = true
+enable_unprivileged_ports = true
 stream_server_address = "127.0.0.1"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"

@@ -117,6 +117,7 @@ class Keeper:
     def __init__(self, plan: Plan) -> None:
         self._commands, self._logs = commands(plan), Layout(Path(plan.state)).logs
         self._environment = {"PATH": plan.path, "HOME": plan.state, "LC_ALL": "C.UTF-8", "PYTHONPATH": os.getcwd()}
+        self._environment |= {told.NUMBERED: str(told.NUMBER)}
         self._pids: dict[int, str] = {}
         self._due: dict[str, float] = {}
 
