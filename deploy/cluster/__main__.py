@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from types import FrameType
 
 from deploy.cluster import BuildFailed, Missing, Trouble, control, release
 from deploy.cluster.choice import Way
@@ -20,6 +22,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in ("up", "down", "status", "images", "enter"):
         say(f"what to do must be named: {USAGE}")
         return 2
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _do(arguments[0], arguments[1:])
     except (Missing, BuildFailed, Trouble) as reason:
@@ -50,6 +53,10 @@ def _do(verb: str, rest: list[str]) -> int:
         _show(cluster)
         return subprocess.run([*cluster.kubectl, "get", "nodes,pods", "-A", "-o", "wide"], check=False).returncode  # noqa: S603
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _running() -> Cluster:

@@ -103,7 +103,8 @@ def stop(layout: Layout, keep_logs: bool = False) -> None:
     if not cgroups.clear():
         raise Trouble(f"the node's processes must end, and {sorted(cgroups.processes())} do not: look at them with `ps`")
     if Path("/sys/class/net", told.LINK).exists():
-        subprocess.run(["ip", "link", "delete", told.LINK], env=debian.programs().environment(), check=False)  # noqa: S603, S607
+        command = ("ip", "link", "delete", told.LINK)  # it may go by itself meanwhile, with the node's network
+        subprocess.run(command, env=debian.programs().environment(), capture_output=True, check=False)  # noqa: S603
     if not layout.state.exists():
         return
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]

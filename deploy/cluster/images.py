@@ -166,7 +166,8 @@ def build_base(builder: Builder) -> str:
             _run(builder.programs, "tar", "--numeric-owner", "--one-file-system", "-C", str(root), "-cf", str(archive), ".")
             shutil.rmtree(root)
             (Path(folder) / "Dockerfile").write_text(
-                "FROM scratch\nADD root.tar /\nENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+                "FROM scratch\nADD root.tar /\n"
+                "ENV LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
                 'CMD ["python3"]\n'
             )
             builder.build(Path(folder), BASE)

@@ -6,6 +6,10 @@ if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then
 fi
 if [ "$1" = redis-server ] && [ "$(id -u)" = 0 ]; then
   find . \! -user redis -exec chown redis '{}' +
-  exec setpriv --reuid=redis --regid=redis --clear-groups -- "$@"
+  exec setpriv --reuid=redis --regid=redis --clear-groups -- "$0" "$@"
 fi
+case "$*" in
+*protected-mode*) ;;
+redis-server*) set -- "$@" --protected-mode no ;; # the official image is built so
+esac
 exec "$@"
