@@ -27,7 +27,7 @@ class Config:
     watched: tuple[str, ...]
     """`WINDROW_WATCH_NAMESPACES`: the namespaces that it serves, with commas between; empty: all."""
     platform: Platform
-    """`WINDROW_WORKER_IMAGE`, `WINDROW_WORKER_SECRET`, `WINDROW_POD_MONITORS` and `WINDROW_KEY_PREFIX`."""
+    """`WINDROW_WORKER_IMAGE`, `…_WORKER_SECRET`, `…_WORKER_CA_SECRET`, `…_POD_MONITORS` and `WINDROW_KEY_PREFIX`."""
     redis_url: str | None = field(repr=False)
     """`REDIS_URL`: the Redis of every queue whose spec names no other."""
     host: str = "127.0.0.1"
@@ -59,6 +59,7 @@ class Config:
                 secret=env.get("WINDROW_WORKER_SECRET") or "windrow",
                 key_prefix=settings.key_prefix,
                 pod_monitors=_yes(env, "WINDROW_POD_MONITORS"),
+                ca_secret=env.get("WINDROW_WORKER_CA_SECRET", ""),
             ),
             redis_url=settings.redis_url,
             host=settings.host,

@@ -165,6 +165,8 @@ class Operator:
             raise SystemExit(LOST)
 
     async def _watch(self, stop: asyncio.Event) -> None:
+        # kopf names itself after its user, and a pod's uid need not be one that the image knows.
+        os.environ.setdefault("LOGNAME", "windrow")
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
         settings.scanning.disabled = True

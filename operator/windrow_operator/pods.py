@@ -18,11 +18,14 @@ OURS = frozenset(["WINDROW_SPEC", "WINDROW_HOST", "WINDROW_WORKER_METRICS_PORT",
 _OUR_ANNOTATIONS = frozenset([names.DELETION_COST, *names.PROTECTION])
 """Set and taken away pod by pod."""
 _HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+_CA = "windrow-ca"
 _HUNG_GRACE_S = 30
 """A worker whose main process hangs will not finish anything in its grace, so liveness does not wait for that long."""
 
 
-def pod_template(spec: QueueWorker, *, image: str, secret: str, key_prefix: str, document: str, grace_s: int) -> dict[str, Any]:
+def pod_template(
+    spec: QueueWorker, *, image: str, secret: str, key_prefix: str, document: str, grace_s: int, ca_secret: str = ""
+) -> dict[str, Any]:
     """A Deployment's `spec.template`."""
     template = spec.spec.template
     pod = {
@@ -36,8 +39,8 @@ def pod_template(spec: QueueWorker, *, image: str, secret: str, key_prefix: str,
             "seccompProfile": {"type": "RuntimeDefault"},
             **template.pod_security_context,
         },
-        "containers": [_container(spec, image, _environment(spec, secret, key_prefix, document))],
-        "volumes": _volumes(template),
+        "containers": [_container(spec, image, _environment(spec, secret, key_prefix, document), ca_secret)],
+        "volumes": _volumes(template, ca_secret),
         **_as_given(template, names.selector(spec.name)),
     }
     annotations = {key: value for key, value in template.annotations.items() if key not in _OUR_ANNOTATIONS}
@@ -58,7 +61,7 @@ def _set_aside(spec: QueueWorker) -> Iterator[str]:
     yield from (f"env.{entry['name']}" for entry in template.env if entry.get("name") in OURS)
 
 
-def _container(spec: QueueWorker, image: str, environment: dict[str, Any]) -> dict[str, Any]:
+def _container(spec: QueueWorker, image: str, environment: dict[str, Any], ca_secret: str) -> dict[str, Any]:
     template = spec.spec.template
     container: dict[str, Any] = {
         "name": "worker",
@@ -73,7 +76,7 @@ def _container(spec: QueueWorker, image: str, environment: dict[str, Any]) -> di
         "readinessProbe": _probe("/readyz", period=1, timeout=2, failures=1),
         "securityContext": {**_HARDENED, "readOnlyRootFilesystem": True},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": _mounts(template),
+        "volumeMounts": _mounts(template, ca_secret),
     }
     if template.resources:
         container["resources"] = template.resources
@@ -126,14 +129,19 @@ def _sources(connection: Connection | None, platform_secret: str, theirs: list[d
     return [{"secretRef": {"name": platform_secret}}, *theirs, {"secretRef": {"name": own}}]
 
 
-def _mounts(template: Template) -> list[dict[str, Any]]:
+def _mounts(template: Template, ca_secret: str) -> list[dict[str, Any]]:
     given = template.volume_mounts
+    if ca_secret:
+        given = [{"name": _CA, "mountPath": "/etc/windrow/ca", "readOnly": True}, *given]
     taken = any(str(mount.get("mountPath", "")).rstrip("/") == "/tmp" for mount in given)  # noqa: S108 - a mount, not a file
     return given if taken else [{"name": "tmp", "mountPath": "/tmp"}, *given]  # noqa: S108
 
 
-def _volumes(template: Template) -> list[dict[str, Any]]:
+def _volumes(template: Template, ca_secret: str) -> list[dict[str, Any]]:
     given = template.volumes
+    if ca_secret:
+        items = [{"key": "ca.crt", "path": "ca.crt"}]
+        given = [{"name": _CA, "secret": {"secretName": ca_secret, "items": items}}, *given]
     return given if any(volume.get("name") == "tmp" for volume in given) else [{"name": "tmp", "emptyDir": {}}, *given]
 
 

@@ -36,6 +36,7 @@ class Rule:
         return {**rule, "resourceNames": list(self.named)} if self.named else rule
 
 
+CHART_HEAD = "# Made by `python -m windrow_operator.rbac --chart`; a test fails when this file is stale.\n"
 _KEPT = ("get", "list", "create", "patch")
 """For what is kept as it should be: is one of that name ours, was one edited, make it, put it right. Nothing is deleted."""
 
@@ -124,6 +125,15 @@ def manifests(
     return made
 
 
+def chart_rules() -> dict[str, list[Manifest]]:
+    """The rules as the Helm chart reads them (`charts/windrow/files/rules.yaml`)."""
+    return {
+        "watched": [rule.manifest() for rule in rules() if rule.where == "watched"],
+        "own": [rule.manifest() for rule in RULES if rule.where == "own"],
+        "podMonitors": [POD_MONITORS.manifest()],
+    }
+
+
 def table() -> str:
     """The rules as a table of the docs."""
     lines = ["| may | what | where | why |", "|---|---|---|---|"]
@@ -171,7 +181,12 @@ def main() -> None:
         "--secret", action="append", default=[], metavar="NAMESPACE/NAME", help="a Secret that a spec's connection names"
     )
     parser.add_argument("--table", action="store_true", help="print the rules as docs/operator.md has them")
+    parser.add_argument("--chart", action="store_true", help="print the rules as charts/windrow/files/rules.yaml has them")
     given = parser.parse_args()
+    if given.chart:
+        sys.stdout.write(CHART_HEAD)
+        yaml.safe_dump(chart_rules(), sys.stdout, sort_keys=False, width=120)
+        return
     if given.table:
         sys.stdout.write(table())
         return

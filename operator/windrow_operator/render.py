@@ -39,6 +39,8 @@ class Platform:
     """What stands before every Redis key."""
     pod_monitors: bool = False
     """Whether each queue gets a PodMonitor (its CRD must be there)."""
+    ca_secret: str = ""
+    """The Secret, in each QueueWorker's namespace, whose `ca.crt` workers see as `/etc/windrow/ca/ca.crt`."""
 
 
 def render(spec: QueueWorker, platform: Platform, owner_uid: str, replicas: int) -> list[Manifest]:
@@ -129,6 +131,7 @@ def _deployment(spec: QueueWorker, platform: Platform, replicas: int) -> Manifes
                 key_prefix=platform.key_prefix,
                 document=worker_document(spec),
                 grace_s=math.ceil(derive(spec).termination_grace_s),
+                ca_secret=platform.ca_secret,
             ),
         },
     }

@@ -1,7 +1,7 @@
 """Process 1 of a container: it must reap the orphans that tasks leave, and pass signals on to the main process alone.
 
-`windrow` runs itself again below dumb-init, which does both, wherever that program is (`windrow[init]`; Windrow's own image has it),
-so a pod's command is plain `windrow worker`, in a user's own image too.
+`windrow` runs itself again below dumb-init, which does both, wherever that program is (`windrow[init]`; Windrow's own image has
+it), so a pod's command is plain `windrow worker`, in a user's own image too.
 """
 
 from __future__ import annotations

@@ -87,12 +87,14 @@ class Target:
 
 def find_target(state: Path | None) -> Target:
     """The platform on `state`; without it the one in the environment, else the one on WINDROW_STATE or `.windrow`."""
-    from windrow.local.platform import find
-
     with refusing(ValueError):
         settings = Settings.from_env()
     folder = settings.state_dir if state is None else state
-    running = find(folder)
+    running = None
+    if folder.is_dir():  # an image of workers or servers lacks what `windrow.local` needs, and has no such folder
+        from windrow.local.platform import find
+
+        running = find(folder)
     from_env = state is None
     redis_url = settings.redis_url if from_env else None
     database_url = settings.database_url if from_env else None

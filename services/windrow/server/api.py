@@ -1,4 +1,4 @@
-"""The server over HTTP: /metrics and /sd for Prometheus, /healthz, and the records under /api."""
+"""The server over HTTP: /metrics and /sd for Prometheus, /livez, /readyz, /healthz, and the records under /api."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def make_app(platform: Platform) -> web.Application:
     app.router.add_get("/metrics", _metrics)
     app.router.add_get("/sd", _sd)
     app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/livez", _turning)
+    app.router.add_get("/readyz", _turning)
     app.router.add_get("/api/queues", _queues)
     app.router.add_get("/api/executions", _executions)
     app.router.add_get("/api/executions/{id}", _execution)
@@ -80,6 +82,11 @@ async def _sd(request: web.Request) -> web.Response:
             }
             groups.append({"targets": [worker.metrics], "labels": labels})
     return _json(groups)
+
+
+async def _turning(request: web.Request) -> web.Response:
+    """The loop turns. Not more: a Redis or PostgreSQL that is away must not restart or unready the servers."""
+    return web.Response(text="ok\n")
 
 
 async def _healthz(request: web.Request) -> web.Response:
