@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from tests.e2e import rows_faults, rows_install, rows_upgrade
+from tests.e2e import rows_faults, rows_inside, rows_install, rows_releases, rows_upgrade
 from tests.e2e.row import Outcome, Row
 from tests.e2e.stage import FOLDER, Stage
 
@@ -49,5 +49,9 @@ ROWS = (
         rows_faults.platform,
         tuple(f"{name}_deleted" for name in rows_faults.PLATFORM),
     ),
+    Row("inside", "what isn't allowed, tried from inside", rows_inside.inside),
     Row("upgrade", "helm upgrade to another image under load", _upgrade),
+    Row("uninstall", "uninstall keeps records and definitions, a new install finds them", rows_releases.uninstall),
+    Row("charts", "both orders of the two charts, helm 3 and helm 4", rows_releases.charts),
+    Row("previous", "upgrade from the previous release, and the way back", rows_releases.previous),
 )
