@@ -6,7 +6,7 @@ UV := 0.13.9
 # Only one that is named for this call: the KUBECONFIG of a shell may be the one of a cluster in production.
 NAMED := $(if $(filter command line,$(origin KUBECONFIG)),WINDROW_KUBECONFIG='$(KUBECONFIG)')
 
-.PHONY: run test test-cluster cluster cluster-down setup lock lint types bench bench-peers bench-operator lock-image lock-peers chaos demo clean
+.PHONY: run test test-cluster cluster cluster-down e2e setup lock lint types bench bench-peers bench-operator lock-image lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -28,6 +28,9 @@ cluster: setup ## a Kubernetes cluster of one node, with the images that `helm i
 
 cluster-down: setup ## ends it; nothing of it is left
 	@$(NAMED) $(BIN)/python -m deploy.cluster down
+
+e2e: setup ## everything on a real cluster, from `helm install` to uninstall; writes build/e2e.json and fails on a miss
+	@$(NAMED) $(BIN)/python -m tests.e2e
 
 setup: $(VENV)/.ready ## .venv from the lock file
 

@@ -1,0 +1,134 @@
+"""`python -m tests.e2e [--rows NAME …] [--keep]`: play the rows, print the table, write build/e2e.json; 1 on a miss."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.cluster import BuildFailed, Missing, Trouble, down, up
+from deploy.cluster.release import own, provide
+from tests.e2e.row import Outcome, Row
+from tests.e2e.rows import ROWS
+from tests.e2e.stage import APP, FOLDER, ROOT, Stage, Wrong, clock
+
+RESULT = ROOT / "build" / "e2e.json"
+FIGURES = ("accepted", "missing", "finished_twice", "repeated")
+
+
+def main() -> int:
+    """Play; 0 when every rule held."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__)
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--list", action="store_true", help="print the rows' names")
+    given = parser.parse_args()
+    if given.list:
+        print("\n".join(f"{row.name}: {row.says}" for row in ROWS))
+        return 0
+    unknown = set(given.rows or ()) - {row.name for row in ROWS}
+    if unknown:
+        parser.error(f"rows must be among {', '.join(row.name for row in ROWS)}, not {', '.join(sorted(unknown))}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    begun = clock()
+    try:
+        cluster = up()
+        stage = Stage(cluster, own(ROOT).rpartition(":")[2])
+        provide(cluster)
+        _images(stage)
+    except (Missing, BuildFailed, Trouble) as reason:
+        print(f"no end-to-end run: {reason}", file=sys.stderr)
+        return 1
+    print(f"cluster and images in {clock() - begun:.0f} s", flush=True)
+    results: list[dict[str, object]] = []
+    try:
+        _clear(stage)
+        stage.start_evidence(stage.state["app:1"])
+        for row in ROWS:
+            if given.rows and row.name not in given.rows:
+                continue
+            results += _play(stage, row)
+    finally:
+        if not given.keep:
+            down()
+    whole = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB, {platform.system()} {platform.machine()}",
+        "seconds": round(clock() - begun, 1),
+        "network_policies_enforced": stage.state.get("enforced"),
+        "rows": results,
+    }
+    RESULT.write_text(json.dumps(whole, indent=1) + "\n")
+    missed = [row for row in results if not row["ok"]]
+    print(f"{len(results) - len(missed)} of {len(results)} rows met in {clock() - begun:.0f} s; {RESULT.relative_to(ROOT)}")
+    return 1 if missed else 0
+
+
+def _clear(stage: Stage) -> None:
+    """Take away what an earlier run left."""
+    for release in json.loads(stage.run(str(stage.cluster.helm4), "list", "-A", "-o", "json").stdout or "[]"):
+        stage.run(str(stage.cluster.helm4), "uninstall", release["name"], "-n", release["namespace"], check=False)
+    names = [one["metadata"]["name"] for one in stage.get("namespaces")["items"]]
+    mine = [name for name in names if name.startswith(("windrow", "e2e"))]
+    if mine:
+        stage.kubectl("delete", "ns", *mine, "--timeout=170s")
+    stage.kubectl("delete", "crd", "queueworkers.windrow.dev", "--ignore-not-found")
+
+
+def _images(stage: Stage) -> None:
+    """The workers' images, two editions of the tests' own on Windrow's, and a second edition of the platform's."""
+    tag = f"windrow/windrow:{stage.version}"
+    for edition in ("1", "2"):
+        name = f"windrow-e2e/app:{edition}"
+        stage.cluster.build(APP, name, args={"WINDROW": tag, "EDITION": edition})
+        stage.state[f"app:{edition}"] = name
+    second = f"{stage.version}-second"
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(f"FROM {tag}\nENV EDITION=2\n")
+        stage.cluster.build(Path(folder), f"windrow/windrow:{second}")
+    stage.state["tag:2"] = second
+    stage.cluster.load("windrow-e2e/app:1", "windrow-e2e/app:2", f"windrow/windrow:{second}")
+
+
+def _play(stage: Stage, row: Row) -> list[dict[str, object]]:
+    begun = clock()
+    try:
+        played = row.play(stage)
+        outcomes = {row.name: played} if isinstance(played, Outcome) else dict(played)
+    except (Wrong, AssertionError) as reason:
+        outcomes = {name: Outcome(wrong=[str(reason)]) for name in row.gives or (row.name,)}
+    except Exception as reason:  # noqa: BLE001 - a row that breaks is a miss, and the others go on
+        traceback.print_exc()
+        outcomes = {name: Outcome(wrong=[repr(reason)]) for name in row.gives or (row.name,)}
+    seconds = round(clock() - begun, 1)
+    found = []
+    for name, outcome in outcomes.items():
+        figures = {figure: getattr(outcome, figure) for figure in FIGURES}
+        found.append(
+            {
+                "name": name,
+                "ok": not outcome.wrong,
+                **figures,
+                "seconds": seconds,
+                "overlapping": outcome.overlapping,
+                **outcome.notes,
+                "wrong": outcome.wrong,
+            }
+        )
+        shown = "  ".join(f"{figure} {getattr(outcome, figure)}" for figure in FIGURES)
+        print(f"{'ok  ' if not outcome.wrong else 'MISS'} {name:20} {shown}  {seconds} s  {outcome.notes or ''}", flush=True)
+        for sentence in outcome.wrong:
+            print(f"       {sentence}", flush=True)
+    if any(outcome.wrong for outcome in outcomes.values()):
+        stage.show(row.name)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The rows, in the order in which they are played."""
+
+from __future__ import annotations
+
+import yaml
+
+from tests.e2e import rows_faults, rows_install, rows_upgrade
+from tests.e2e.row import Outcome, Row
+from tests.e2e.stage import FOLDER, Stage
+
+
+def _prepare_faults(stage: Stage) -> Outcome:
+    """The queues of the fault rows come by `helm upgrade`; the default ones go."""
+    values = FOLDER / "faults.yaml"
+    values.write_text(yaml.safe_dump(rows_faults.values(stage.state["app:1"])))
+    stage.helm("upgrade", stage.release, "charts/windrow", "-f", str(values))
+    for name in (*rows_faults.WORKERS, *rows_faults.PLATFORM):
+        stage.wait(lambda name=name: stage.get("deploy", name), 30, f"queue {name} has its workers' Deployment")
+    stage.all_ready(150)
+    return Outcome()
+
+
+def _upgrade(stage: Stage) -> Outcome:
+    for name, edition, tag in (("before", "1", ""), ("upgraded", "2", stage.state["tag:2"])):
+        values = FOLDER / f"{name}.yaml"
+        values.write_text(yaml.safe_dump(rows_upgrade.values(stage.state[f"app:{edition}"], tag)))
+        stage.state[f"values:{name}"] = values
+    stage.helm("upgrade", stage.release, "charts/windrow", "-f", str(stage.state["values:before"]))
+    for name in ("rolling", "short"):
+        stage.wait(lambda name=name: stage.get("deploy", name), 30, f"queue {name} has its workers' Deployment")
+    stage.wait(lambda: not stage.queue_pods("delete", going=True), 150, "the workers of the rows before are gone")
+    stage.all_ready()
+    return rows_upgrade.upgrade(stage)
+
+
+ROWS = (
+    Row("install", "helm install without values", rows_install.install),
+    Row("queues", "helm upgrade to other queues", _prepare_faults),
+    Row("by_hand", "0 to N to 0, kubectl scale, release, pause", rows_install.by_hand),
+    Row(
+        "workers",
+        "five faults of workers at once",
+        rows_faults.workers,
+        tuple(f"worker_{name}" for name in rows_faults.WORKERS),
+    ),
+    Row(
+        "platform",
+        "the platform's pods in turn",
+        rows_faults.platform,
+        tuple(f"{name}_deleted" for name in rows_faults.PLATFORM),
+    ),
+    Row("upgrade", "helm upgrade to another image under load", _upgrade),
+)

@@ -1,0 +1,125 @@
+"""200 tasks of 5 to 60 s in flight, while a fault comes upon the workers or upon the platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.e2e.row import Outcome
+from tests.e2e.stage import Stage, Wrong, clock, spread
+
+IN_FLIGHT = 200
+WORKERS = ("delete", "force", "evict", "kill", "oom")
+PLATFORM = ("operator", "server", "redis", "postgresql")
+REPEATS = frozenset({"force", "kill", "oom"})
+"""Faults that leave no grace: a body may start again, never beside its first run."""
+SETTLED_S = 200.0
+
+
+def values(image: str) -> dict[str, Any]:
+    """The chart's values for these rows: a queue for each fault, its workers up beforehand."""
+    limits = {"soft": "80s", "hard": "90s"}
+
+    def queue(pool: str, concurrency: int) -> dict[str, Any]:
+        workers = IN_FLIGHT // concurrency
+        return {
+            "app": "e2e_app:app", "pool": pool, "concurrency": concurrency, "timeLimits": limits,
+            "scaling": {"minReplicas": workers, "maxReplicas": workers + 2, "waitTarget": "2s", "scaleDownWindow": "10s"},
+        }  # fmt: skip
+
+    queues: dict[str, Any] = dict.fromkeys(("high-priority", "default", "file-queue", "long-running", "celery"))
+    queues |= {name: queue("asyncio", 100) for name in (*WORKERS, *PLATFORM)}
+    queues["evict"] = queue("threads", 100)
+    queues["oom"] = queue("prefork", 50) | {"template": {"resources": {"limits": {"memory": "2500Mi"}}}}
+    queues["quick"] = {
+        "app": "e2e_app:app", "timeLimits": limits, "scaling": {"maxReplicas": 12, "waitTarget": "1s", "scaleDownWindow": "5s"}
+    }  # fmt: skip
+    return {"worker": {"image": image}, "queues": queues}
+
+
+def _run(
+    stage: Stage, name: str, fault: Callable[[Stage, list[str]], Mapping[str, Any]], done: Callable[[], None] | None = None
+) -> Outcome:
+    outcome = Outcome()
+    ids = stage.send("e2e.hold", name, spread(IN_FLIGHT))
+    if name == "oom":
+        ids = stage.send("e2e.hog", name, [[20, f"hog-{clock()}"]]) + ids
+    stage.in_flight(ids, IN_FLIGHT)
+    begun = clock()
+    outcome.notes |= fault(stage, ids)
+    if done is not None:
+        done()
+    outcome.add(stage.settled(ids, SETTLED_S), repeats=name in REPEATS)
+    outcome.notes["settled_s"] = round(clock() - begun, 1)
+    return outcome
+
+
+def _delete(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
+    stage.kubectl("delete", "pod", pod := stage.busy_pod("delete"), "--wait=false")
+    return {"pod": pod}
+
+
+def _force(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
+    stage.kubectl("delete", "pod", pod := stage.busy_pod("force"), "--grace-period=0", "--force", "--wait=false")
+    return {"pod": pod}
+
+
+def _evict(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
+    pod = stage.busy_pod("evict")
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": stage.namespace}}
+    stage.kubectl(
+        "create", "--raw", f"/api/v1/namespaces/{stage.namespace}/pods/{pod}/eviction", "-f", "-", given=json.dumps(body)
+    )
+    return {"pod": pod}
+
+
+def _kill(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
+    pids = stage.cluster.kill_container(stage.namespace, pod := stage.busy_pod("kill"))
+    if not pids:
+        raise Wrong(f"the container of {pod} must have had processes to kill")
+    return {"pod": pod, "killed": len(pids)}
+
+
+def _oom(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
+    """The hog among them has been taking memory since it started; its process, or its container, was killed when it starts again."""
+
+    def again() -> int:
+        return len({line.token for line in stage.evidence() if line.task == ids[0]}) - 1
+
+    stage.wait(lambda: again() >= 1, 90, "the task whose process was killed for its memory starts again", pause=1)
+    return {"killed": again()}
+
+
+def workers(stage: Stage) -> Mapping[str, Outcome]:
+    """Five faults at once, each upon a queue of its own with 200 tasks in flight."""
+    faults = {"delete": _delete, "force": _force, "evict": _evict, "kill": _kill, "oom": _oom}
+    with ThreadPoolExecutor(len(faults)) as pool:
+        running = {name: pool.submit(_run, stage, name, fault) for name, fault in faults.items()}
+    return {f"worker_{name}": run.result() for name, run in running.items()}
+
+
+def platform(stage: Stage) -> Mapping[str, Outcome]:
+    """Operator, servers, Redis and PostgreSQL in turn, each with 200 tasks in flight, the next when the last one's pods are ready again."""
+    with ThreadPoolExecutor(len(PLATFORM)) as pool:
+        running = {}
+        for name in PLATFORM:
+            running[name] = pool.submit(_run, stage, name, lambda stage, ids, name=name: _delete_component(stage, name))
+            stage.wait(lambda name=name: stage.state.get(f"deleted:{name}") or running[name].done(), 120, f"{name} was deleted")
+            if not running[name].done():
+                stage.all_ready()
+    return {f"{name}_deleted": run.result() for name, run in running.items()}
+
+
+def _delete_component(stage: Stage, name: str) -> Mapping[str, Any]:
+    """All pods of one part at once."""
+    old = {pod["metadata"]["uid"] for pod in stage.component(name)}
+    begun = clock()
+    stage.kubectl("delete", "pod", "-l", f"app.kubernetes.io/component={name},app.kubernetes.io/instance={stage.release}")
+    stage.state[f"deleted:{name}"] = True
+    stage.wait(
+        lambda: not old & {pod["metadata"]["uid"] for pod in stage.component(name)}, 60, f"the old pods of {name} are gone"
+    )
+    stage.all_ready()
+    return {"ready_again_s": round(clock() - begun, 1)}
