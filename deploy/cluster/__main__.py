@@ -1,4 +1,4 @@
-"""`python -m deploy.cluster up | down | status | images | enter COMMAND…`."""
+"""`python -m deploy.cluster up | down | status | images | enter COMMAND… | tool NAME`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import sys
 import time
 from types import FrameType
 
-from deploy.cluster import BuildFailed, Missing, Trouble, control, release
+from deploy.cluster import BuildFailed, Missing, Trouble, control, parts, release
 from deploy.cluster.choice import Way
 from deploy.cluster.cluster import Cluster
 from deploy.cluster.parts import say
 
-USAGE = "python -m deploy.cluster up | down | status | images | enter COMMAND…"
+VERBS = ("up", "down", "status", "images", "enter", "tool")
+USAGE = "python -m deploy.cluster up | down | status | images | enter COMMAND… | tool NAME"
 
 
 def main(arguments: list[str]) -> int:
     """Do what is asked; 0 when it was done, 1 when it can't be, with a sentence."""
-    if not arguments or arguments[0] not in ("up", "down", "status", "images", "enter"):
+    if not arguments or arguments[0] not in VERBS:
         say(f"what to do must be named: {USAGE}")
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
@@ -45,6 +46,10 @@ def _do(verb: str, rest: list[str]) -> int:
         for tag in release.provide(_running()):
             print(tag)
         say(f"images there in {time.monotonic() - begun:.1f} s")
+    elif verb == "tool":
+        if not rest or rest[0] not in parts.SOURCES:
+            raise Missing(f"a tool must be one of {', '.join(parts.SOURCES)}, not {' '.join(rest)!r}")
+        print(parts.build(parts.SOURCES[rest[0]]))
     elif verb == "enter":
         cluster = _running()
         os.execvp(cluster.enter[0], [*cluster.enter, *(rest or ["sh"])])  # noqa: S606

@@ -81,6 +81,8 @@ NETWORK_POLICIES = Source(
 COREDNS = Source("coredns", "1.15.0")
 KIND = Source("kind", "0.33.0", "sigs.k8s.io/kind")
 PAUSE = Source("pause", "1")
+SOURCES = {each.name: each for each in (KUBERNETES, HELM3, HELM4, NETWORK_POLICIES, COREDNS, PAUSE, KIND)}
+"""All of them by name."""
 
 
 def cache() -> Path:
