@@ -24,7 +24,12 @@ def inside(stage: Stage) -> Outcome:
     stranger = _pod(stage, "stranger", {})
     worker = next(pod["metadata"]["name"] for pod in stage.pods("windrow.dev/queueworker") if _is_ready(pod))
     ports = {"windrow-redis": 6379, "windrow-postgresql": 5432, "windrow-server": stage.state.get("port", 8080)}
-    allowed = [("producer", "windrow-redis"), (worker, "windrow-redis"), (worker, "windrow-postgresql"), (worker, "windrow-server")]
+    allowed = [
+        ("producer", "windrow-redis"),
+        (worker, "windrow-redis"),
+        (worker, "windrow-postgresql"),
+        (worker, "windrow-server"),
+    ]
     for pod, host in allowed:
         outcome.check(_reached(stage, pod, host, ports[host]), f"{pod} must reach {host}, and does not")
     if enforced:
@@ -32,7 +37,8 @@ def inside(stage: Stage) -> Outcome:
         for pod, host in refused:
             outcome.check(not _reached(stage, pod, host, ports[host]), f"{pod} must not reach {host}, and does")
         outcome.check(
-            not _reached(stage, "evidence", f"windrow-redis.{stage.namespace}", 6379, namespace=EVIDENCE), "a pod of another namespace must not reach Redis"
+            not _reached(stage, "evidence", f"windrow-redis.{stage.namespace}", 6379, namespace=EVIDENCE),
+            "a pod of another namespace must not reach Redis",
         )
         outcome.notes["refused_connections"] = len(refused) + 1
     account = f"system:serviceaccount:{stage.namespace}:windrow-operator"
@@ -40,11 +46,15 @@ def inside(stage: Stage) -> Outcome:
         for namespace in (stage.namespace, "kube-system"):
             words = [verb, f"{what}/{name}" if name else what]
             said = stage.kubectl("auth", "can-i", *words, "--as", account, namespace=namespace, check=False).strip()
-            outcome.check(said.splitlines()[-1:] == ["no"], f"the operator must not be able to {verb} {what} in {namespace}, and can")
+            outcome.check(
+                said.splitlines()[-1:] == ["no"], f"the operator must not be able to {verb} {what} in {namespace}, and can"
+            )
     outcome.check(_token_is_refused(stage), "with its own token the operator must be refused another namespace's pods")
     for pod in stage.pods("windrow.dev/queueworker")[:1] + stage.component("server")[:1] + stage.component("redis")[:1]:
         mounted = [mount["mountPath"] for one in pod["spec"]["containers"] for mount in one["volumeMounts"]]
-        outcome.check("/var/run/secrets/kubernetes.io/serviceaccount" not in mounted, f"{pod['metadata']['name']} must have no token")
+        outcome.check(
+            "/var/run/secrets/kubernetes.io/serviceaccount" not in mounted, f"{pod['metadata']['name']} must have no token"
+        )
     written = stage.kubectl("exec", worker, "--", "sh", "-c", "touch /app/x 2>&1 && echo written || true")
     outcome.check("Read-only" in written, f"a worker's root must be read-only: {written!r}")
     stage.kubectl("delete", "pod", stranger, "--grace-period=0", "--force")
@@ -59,7 +69,14 @@ def _pod(stage: Stage, name: str, labels: dict[str, str]) -> str:
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}, "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 0, "containers": [container],
     }  # fmt: skip
-    stage.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": stage.namespace, "labels": labels}, "spec": spec})
+    stage.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": stage.namespace, "labels": labels},
+            "spec": spec,
+        }
+    )
     stage.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
     return name
 

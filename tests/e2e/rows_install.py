@@ -23,10 +23,10 @@ def demo_calls(data: str) -> dict[str, tuple[str, list[list[Any]]]]:
     csv = f"{data}/Twitter_volume_FB.csv"
     return {
         "high_priority": ("windrow_tasks.fetch.fetch", [["http://windrow-server:8080/healthz"]] * 20),
-        "default": ("windrow_tasks.series.aggregate_day", [[csv, f"2015-03-{day:02}"] for day in range(1, 21)]),
-        "file_queue": ("windrow_tasks.files.pack_file", [[csv, "/tmp"]] * 10),
+        "default": ("windrow_tasks.series.aggregate_day", [[csv, f"2015-03-{day:02}"] for day in range(1, 6)]),
+        "file_queue": ("windrow_tasks.files.pack_file", [[csv, "/tmp"]] * 3),
         "long_running": ("windrow_tasks.reports.scan", [[csv, 0.001]] * 4),
-        "celery": ("windrow_tasks.series.aggregate_day", [[csv, f"2015-03-{day:02}"] for day in range(1, 11)]),
+        "celery": ("windrow_tasks.series.aggregate_day", [[csv, f"2015-03-{day:02}"] for day in range(1, 6)]),
     }
 
 

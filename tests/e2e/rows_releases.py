@@ -31,11 +31,16 @@ def charts(stage: Stage) -> Outcome:
                 stage.helm("uninstall", "windrow-crds", "--wait", major=major)
                 stage.helm("uninstall", stage.release, "--wait", "--timeout", "2m", major=major)
             else:
-                stage.helm("install", stage.release, "charts/windrow", "--create-namespace", "--wait", "--timeout", "3m", major=major)
+                stage.helm(
+                    "install", stage.release, "charts/windrow", "--create-namespace", "--wait", "--timeout", "3m", major=major
+                )
                 stage.helm(*CRDS, "charts/windrow-crds", "--take-ownership", major=major)
                 stage.helm("uninstall", stage.release, "--wait", "--timeout", "2m", major=major)
                 stage.helm("uninstall", "windrow-crds", "--wait", major=major)
-            outcome.check(stage.kubectl("get", CRD, "-o", "name", check=False).strip(), f"the definition must stay ({first} first, helm {major})")
+            outcome.check(
+                stage.kubectl("get", CRD, "-o", "name", check=False).strip(),
+                f"the definition must stay ({first} first, helm {major})",
+            )
             outcome.notes[f"{first}_first_helm{major}_s"] = round(clock() - begun, 1)
     return outcome
 
@@ -67,7 +72,14 @@ def previous(stage: Stage) -> Outcome:
 
     later = stage.send("e2e.hold", "mixed", spread(40))
     stage.in_flight(later, 40)
-    stage.helm("upgrade", stage.release, str(old / "charts/windrow"), "-f", str(_values("new-on-old", stage.state["app:1"])), "--skip-crds")
+    stage.helm(
+        "upgrade",
+        stage.release,
+        str(old / "charts/windrow"),
+        "-f",
+        str(_values("new-on-old", stage.state["app:1"])),
+        "--skip-crds",
+    )
     stage.all_ready(120)
     _serving(stage, outcome, "new workers, old server", tag, stage.state["app:1"])
     stage.helm("rollback", stage.release, "1")
@@ -82,7 +94,10 @@ def uninstall(stage: Stage) -> Outcome:
     outcome = Outcome()
     _clean(stage)
     notes = stage.helm("install", stage.release, "charts/windrow", "-f", str(_values("last", stage.state["app:1"])))
-    outcome.check("windrow-crds" in notes and "uninstall" in notes.lower(), "NOTES must say what an uninstall keeps, and how definitions are upgraded")
+    outcome.check(
+        "windrow-crds" in notes and "uninstall" in notes.lower(),
+        "NOTES must say what an uninstall keeps, and how definitions are upgraded",
+    )
     stage.all_ready()
     stage.start_producer(stage.state["app:1"])
     done = stage.send("e2e.hold", "mixed", [[1]] * 10)
@@ -95,7 +110,10 @@ def uninstall(stage: Stage) -> Outcome:
     stage.helm("install", stage.release, "charts/windrow", "-f", str(_values("last", stage.state["app:1"])))
     stage.all_ready()
     found = stage.records(done)
-    outcome.check(set(found.values()) == {"success"} and len(found) == len(done), f"a new install must find the {len(done)} records, and finds {len(found)}")
+    outcome.check(
+        set(found.values()) == {"success"} and len(found) == len(done),
+        f"a new install must find the {len(done)} records, and finds {len(found)}",
+    )
     stage.start_producer(stage.state["app:1"])
     again = stage.send("e2e.hold", "mixed", [[1]] * 5)
     outcome.add(stage.settled(again, 60), repeats=False)
@@ -140,7 +158,9 @@ def _previous(stage: Stage) -> tuple[Path, str]:
     if not folder.exists():
         packed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
         if packed.returncode != 0:
-            raise Wrong(f"commit {commit} of release {version} must be in this clone's history, and is not: a shallow clone lacks it")
+            raise Wrong(
+                f"commit {commit} of release {version} must be in this clone's history, and is not: a shallow clone lacks it"
+            )
         tarfile.open(fileobj=io.BytesIO(packed.stdout)).extractall(folder, filter="data")
     tag, base = f"windrow/windrow:{version}", stage.cluster.base
     stage.cluster.build(folder, tag, dockerfile=folder / "deploy/Dockerfile", args={"BASE": base} if base else {})

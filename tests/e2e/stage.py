@@ -74,9 +74,9 @@ class Stage:
         return self.run(*command, given=given, check=check, timeout=timeout).stdout
 
     def get(self, *arguments: str, namespace: str | None = None) -> Any:
-        """Objects as JSON; None when there is none of that name."""
+        """Objects as JSON; nothing when there is none."""
         text = self.kubectl("get", *arguments, "--ignore-not-found", "-o", "json", namespace=namespace)
-        return json.loads(text) if text.strip() else None
+        return json.loads(text) if text.strip() else {}
 
     def apply(self, *manifests: Mapping[str, Any], namespace: str | None = None) -> None:
         """Apply objects server-side."""
@@ -98,7 +98,7 @@ class Stage:
 
     def pods(self, selector: str = "", *, namespace: str | None = None, going: bool = False) -> list[dict[str, Any]]:
         """Pods, without those that are going."""
-        found = self.get("pods", "-l", selector, namespace=namespace)["items"]
+        found = self.get("pods", "-l", selector, namespace=namespace).get("items", [])
         return [pod for pod in found if going or not pod["metadata"].get("deletionTimestamp")]
 
     def queue_pods(self, queue: str, *, going: bool = False) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ class Stage:
         """Wait until operator, servers, Redis and PostgreSQL are ready, and every Deployment has what it asks for."""
 
         def ready() -> bool:
-            deployments = self.get("deployments,statefulsets")["items"]
+            deployments = self.get("deployments,statefulsets").get("items", [])
             return bool(deployments) and all(_rolled_out(one) for one in deployments)
 
         self.wait(ready, timeout, "every Deployment and StatefulSet is ready")
@@ -127,7 +127,7 @@ class Stage:
 
     def qw(self, name: str) -> dict[str, Any]:
         """A QueueWorker."""
-        return dict(self.get("queueworkers.windrow.dev", name) or {})
+        return dict(self.get("queueworkers.windrow.dev", name))
 
     def sql(self, statement: str) -> list[list[str]]:
         """Rows of the records, read in PostgreSQL's own pod."""

@@ -19,6 +19,7 @@ _COMMANDS = (
     ("executions", "windrow.cli.executions:executions", "The newest executions on record."),
     ("show", "windrow.cli.executions:show", "One execution: its states, attempts and reports."),
     ("logs", "windrow.cli.logs:logs", "What the workers of a queue logged."),
+    ("call", "windrow.cli.call:call", "Call a task by its name."),
     ("retry", "windrow.cli.redo:retry", "Run an execution again, as a new one that names the old."),
     ("cancel", "windrow.cli.redo:cancel", "Cancel an execution: delayed, ready or running."),
     ("pause", "windrow.cli.queues:pause", "Take nothing more from a queue; running tasks finish."),

@@ -80,6 +80,13 @@ async def get_execution(connection: Connection, name: str) -> Row | None:
     return await _in_outbox(connection, name) if row is None else _with_state(row)
 
 
+async def states_of(connection: Connection, task_ids: Sequence[str]) -> dict[str, str]:
+    """The state of the newest execution of each Celery task id that is on record."""
+    c = _executions.c
+    statement = select(c.task_id, c.status_id).where(c.task_id.in_(task_ids)).order_by(c.id)
+    return {str(row["task_id"]): states.CODES[row["status_id"]] for row in (await connection.execute(statement)).mappings()}
+
+
 async def _in_outbox(connection: Connection, name: str) -> Row | None:
     """An execution that a transaction has accepted and that has no row of its own yet."""
     c = _outbox.c
