@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +18,8 @@ PLATFORM = ("operator", "server", "redis", "postgresql")
 REPEATS = frozenset({"force", "kill", "oom"})
 """Faults that leave no grace: a body may start again, never beside its first run."""
 SETTLED_S = 200.0
+Fault = Callable[[Stage, list[str]], Mapping[str, Any]]
+"""Brings a fault about, for tasks that run, and says what of it there is to note."""
 
 
 def values(image: str) -> dict[str, Any]:
@@ -39,20 +43,22 @@ def values(image: str) -> dict[str, Any]:
     return {"worker": {"image": image}, "queues": queues}
 
 
-def _run(
-    stage: Stage, name: str, fault: Callable[[Stage, list[str]], Mapping[str, Any]], done: Callable[[], None] | None = None
-) -> Outcome:
+def _run(stage: Stage, name: str, fault: Fault, struck: threading.Event) -> Outcome:
     outcome = Outcome()
-    ids = stage.send("e2e.hold", name, spread(IN_FLIGHT))
-    if name == "oom":
-        ids = stage.send("e2e.hog", name, [[20, f"hog-{clock()}"]]) + ids
-    stage.in_flight(ids, IN_FLIGHT)
-    begun = clock()
-    outcome.notes |= fault(stage, ids)
-    if done is not None:
-        done()
-    outcome.add(stage.settled(ids, SETTLED_S), repeats=name in REPEATS)
-    outcome.notes["settled_s"] = round(clock() - begun, 1)
+    try:
+        ids = stage.send("e2e.hold", name, spread(IN_FLIGHT))
+        if name == "oom":
+            ids = stage.send("e2e.hog", name, [[20, f"hog-{clock()}"]]) + ids
+        stage.in_flight(ids, IN_FLIGHT)
+        begun = clock()
+        outcome.notes |= fault(stage, ids)
+        struck.set()
+        outcome.add(stage.settled(ids, SETTLED_S), repeats=name in REPEATS)
+        outcome.notes["settled_s"] = round(clock() - begun, 1)
+    except Wrong as reason:
+        outcome.wrong.append(str(reason))
+    finally:
+        struck.set()
     return outcome
 
 
@@ -93,31 +99,33 @@ def _oom(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
 
 
 def workers(stage: Stage) -> Mapping[str, Outcome]:
-    """Five faults at once, each upon a queue of its own with 200 tasks in flight."""
+    """Five faults, each upon a queue of its own with 200 tasks in flight, the next while the last one's tasks run on."""
     faults = {"delete": _delete, "force": _force, "evict": _evict, "kill": _kill, "oom": _oom}
-    with ThreadPoolExecutor(len(faults)) as pool:
-        running = {name: pool.submit(_run, stage, name, fault) for name, fault in faults.items()}
-    return {f"worker_{name}": run.result() for name, run in running.items()}
+    return {f"worker_{name}": outcome for name, outcome in _in_turn(stage, faults).items()}
 
 
 def platform(stage: Stage) -> Mapping[str, Outcome]:
-    """Operator, servers, Redis and PostgreSQL in turn, each with 200 tasks in flight, the next when the last one's pods are ready again."""
-    with ThreadPoolExecutor(len(PLATFORM)) as pool:
+    """Operator, servers, Redis and PostgreSQL in turn, each with 200 tasks in flight and its pods ready again before the next."""
+    faults = {name: functools.partial(_delete_component, name) for name in PLATFORM}
+    return {f"{name}_deleted": outcome for name, outcome in _in_turn(stage, faults).items()}
+
+
+def _in_turn(stage: Stage, faults: Mapping[str, Fault]) -> dict[str, Outcome]:
+    """Each fault comes upon its own queue's tasks when the one before has been seen through; their ends are awaited together."""
+    with ThreadPoolExecutor(len(faults)) as pool:
         running = {}
-        for name in PLATFORM:
-            running[name] = pool.submit(_run, stage, name, lambda stage, ids, name=name: _delete_component(stage, name))
-            stage.wait(lambda name=name: stage.state.get(f"deleted:{name}") or running[name].done(), 120, f"{name} was deleted")
-            if not running[name].done():
-                stage.all_ready()
-    return {f"{name}_deleted": run.result() for name, run in running.items()}
+        for name, fault in faults.items():
+            struck = threading.Event()
+            running[name] = pool.submit(_run, stage, name, fault, struck)
+            struck.wait(150)
+    return {name: run.result() for name, run in running.items()}
 
 
-def _delete_component(stage: Stage, name: str) -> Mapping[str, Any]:
+def _delete_component(name: str, stage: Stage, ids: list[str]) -> Mapping[str, Any]:
     """All pods of one part at once."""
     old = {pod["metadata"]["uid"] for pod in stage.component(name)}
     begun = clock()
     stage.kubectl("delete", "pod", "-l", f"app.kubernetes.io/component={name},app.kubernetes.io/instance={stage.release}")
-    stage.state[f"deleted:{name}"] = True
     stage.wait(
         lambda: not old & {pod["metadata"]["uid"] for pod in stage.component(name)}, 60, f"the old pods of {name} are gone"
     )

@@ -80,7 +80,7 @@ def _totals_agree(stage: Stage) -> bool:
     }
     told: dict[tuple[str, str, str], int] = {}
     for row in stage.server_says("/api/totals"):
-        if row["kind"] == "executions" and row["value"]:
+        if row["kind"] == "finished" and row["value"]:
             told[row["queue"], row["task"], row["label"]] = int(row["value"])
     stage.state["totals"] = (counted, told)
     return counted == told
