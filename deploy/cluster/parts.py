@@ -79,9 +79,12 @@ NETWORK_POLICIES = Source(
     versioned("github.com/cloudnativelabs/kube-router/v2/pkg/version.Version", "v2.1.0"),
 )
 COREDNS = Source("coredns", "1.15.0")
+HELM_UNITTEST = Source("helm-unittest", "1.1.2", "github.com/helm-unittest/helm-unittest/cmd/helm-unittest")
+KUBE_SCORE = Source("kube-score", "1.20.0", "github.com/zegl/kube-score/cmd/kube-score")
 KIND = Source("kind", "0.33.0", "sigs.k8s.io/kind")
 PAUSE = Source("pause", "1")
-SOURCES = {each.name: each for each in (KUBERNETES, HELM3, HELM4, NETWORK_POLICIES, COREDNS, PAUSE, KIND)}
+_ALL = (KUBERNETES, HELM3, HELM4, NETWORK_POLICIES, COREDNS, PAUSE, KIND, HELM_UNITTEST, KUBE_SCORE)
+SOURCES = {each.name: each for each in _ALL}
 """All of them by name."""
 
 

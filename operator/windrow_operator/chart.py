@@ -1,7 +1,7 @@
 """What is generated of the Helm chart: the schema of its values and the table of its README. Pure, but for `main`.
 
-`python -m windrow_operator.chart` writes both from `charts/windrow/values.yaml` and the QueueWorker's schema; a test fails when they
-are stale.
+`python -m windrow_operator.chart` writes both from `charts/windrow/values.yaml` and the QueueWorker's schema; a test fails
+when they are stale.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ SOURCES = (
     parts.KUBERNETES,
     Source("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", parent=HERE),
 )
+CHART_TOOLS = (parts.HELM3, parts.HELM4, parts.HELM_UNITTEST, parts.KUBE_SCORE)
+"""What the charts are tested with."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def find() -> Parts:
 def build() -> Parts:
     """Build what is missing, which takes some minutes the first time, and find the programs. Raises Missing and BuildFailed."""
     assets = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/nowhere")
-    for source in SOURCES:
+    for source in (*SOURCES, *CHART_TOOLS):
         if source.name == "kubernetes" and all((assets / name).exists() for name in _PLANE):
             continue
         parts.build(source)

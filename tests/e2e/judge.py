@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ def judge(accepted: Iterable[str], lines: Iterable[Line], records: Mapping[str, 
             twice.append(task)
         repeated += max(0, len(mine) - 1)
         spans = sorted((min(line.at for line in run), max(line.at for line in run)) for run in mine.values())
-        if any(later[0] < earlier[1] for earlier, later in zip(spans, spans[1:], strict=False)):
+        if any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans)):
             overlapping.append(task)
     found = {"missing": missing, "finished_twice": twice, "overlapping": overlapping}
     return Verdict(

@@ -89,7 +89,7 @@ def _kill(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
 
 
 def _oom(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
-    """The hog among them has been taking memory since it started; its process, or its container, was killed when it starts again."""
+    """The hog among them takes memory from its start on; that it starts again says that it was killed."""
 
     def again() -> int:
         return len({line.token for line in stage.evidence() if line.task == ids[0]}) - 1
@@ -99,19 +99,19 @@ def _oom(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
 
 
 def workers(stage: Stage) -> Mapping[str, Outcome]:
-    """Five faults, each upon a queue of its own with 200 tasks in flight, the next while the last one's tasks run on."""
+    """Five faults, each upon a queue of its own with 200 tasks in flight; the next comes while the last one's tasks run."""
     faults = {"delete": _delete, "force": _force, "evict": _evict, "kill": _kill, "oom": _oom}
     return {f"worker_{name}": outcome for name, outcome in _in_turn(stage, faults).items()}
 
 
 def platform(stage: Stage) -> Mapping[str, Outcome]:
-    """Operator, servers, Redis and PostgreSQL in turn, each with 200 tasks in flight and its pods ready again before the next."""
+    """Operator, servers, Redis, PostgreSQL in turn, 200 tasks in flight each time, and all ready again before the next."""
     faults = {name: functools.partial(_delete_component, name) for name in PLATFORM}
     return {f"{name}_deleted": outcome for name, outcome in _in_turn(stage, faults).items()}
 
 
 def _in_turn(stage: Stage, faults: Mapping[str, Fault]) -> dict[str, Outcome]:
-    """Each fault comes upon its own queue's tasks when the one before has been seen through; their ends are awaited together."""
+    """Each fault comes upon its own queue's tasks when the one before has struck; their ends are awaited together."""
     with ThreadPoolExecutor(len(faults)) as pool:
         running = {}
         for name, fault in faults.items():

@@ -74,7 +74,8 @@ def _totals_agree(stage: Stage) -> bool:
     counted = {
         (queue, task, state): int(number)
         for queue, task, state, number in stage.sql(
-            "select e.queue, e.task, s.code, count(*) from windrow.executions e join windrow.execution_statuses s on s.id = e.status_id "
+            "select e.queue, e.task, s.code, count(*) from windrow.executions e "
+            "join windrow.execution_statuses s on s.id = e.status_id "
             "where e.finished_at is not null group by 1, 2, 3"
         )
     }

@@ -1,4 +1,4 @@
-"""Releases come and go: the two charts in both orders, the previous release and back, workers of one beside servers of the other."""
+"""Releases come and go: both charts in both orders, the previous release and back, workers beside servers of another one."""
 
 from __future__ import annotations
 
@@ -161,7 +161,8 @@ def _previous(stage: Stage) -> tuple[Path, str]:
             raise Wrong(
                 f"commit {commit} of release {version} must be in this clone's history, and is not: a shallow clone lacks it"
             )
-        tarfile.open(fileobj=io.BytesIO(packed.stdout)).extractall(folder, filter="data")
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+            archive.extractall(folder, filter="data")
     tag, base = f"windrow/windrow:{version}", stage.cluster.base
     stage.cluster.build(folder, tag, dockerfile=folder / "deploy/Dockerfile", args={"BASE": base} if base else {})
     stage.cluster.build(Path(__file__).parent / "app", "windrow-e2e/app:old", args={"WINDROW": tag, "EDITION": "old"})

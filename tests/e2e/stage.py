@@ -250,10 +250,8 @@ class Stage:
             for words in ("get pods,qw -o wide", "get events --sort-by=.lastTimestamp", "describe qw", "describe pods")
         ]
         for pod in self.pods(going=True):
-            parts.append(
-                f"--- {pod['metadata']['name']}\n"
-                + self.kubectl("logs", pod["metadata"]["name"], "--all-containers", "--tail=60", check=False)
-            )
+            name_of = pod["metadata"]["name"]
+            parts += [f"--- {name_of}", self.kubectl("logs", name_of, "--all-containers", "--tail=60", check=False)]
         (FOLDER / f"{name}.txt").write_text("\n\n".join(parts))
 
 

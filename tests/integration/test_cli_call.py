@@ -52,7 +52,8 @@ def test_an_unknown_task_needs_a_queue(call: Call, redis_url: str) -> None:
     code, out, complaint = call("shop.pay")
     assert (code, out) == (2, "")
     assert complaint.endswith(
-        "--queue must say where a task goes that the app windrow.authoring.app:app doesn't know, and 'shop.pay' is none of its tasks"
+        "--queue must say where a task goes that the app windrow.authoring.app:app doesn't know, "
+        "and 'shop.pay' is none of its tasks"
     )
     code, out, _ = call("shop.pay", "--queue", "mail", "--args", '["x"]', "--kwargs", '{"n": 1}', "--json")
     client = connect(redis_url)

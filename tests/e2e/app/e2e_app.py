@@ -1,4 +1,4 @@
-"""The tasks of the end-to-end rows: each body tells the evidence pod when it starts, that it is alive, and when it has ended."""
+"""The tasks of the end-to-end rows: each body tells the evidence pod when it starts, lives and has ended."""
 
 import asyncio
 import os

@@ -10,7 +10,7 @@ import time
 from e2e_app import app
 
 said = json.load(sys.stdin)
-task = app.tasks[said["task"]] if said["task"] in app.tasks else None
+task = app.tasks.get(said["task"])
 begun = time.monotonic()
 for number, arguments in enumerate(said["args"]):
     time.sleep(max(0.0, begun + number * said.get("every", 0) - time.monotonic()))
