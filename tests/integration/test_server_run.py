@@ -56,7 +56,7 @@ class Server:
         except urllib.error.HTTPError as error:
             body, code = error.read().decode(), error.code
         assert code == status, body
-        return body if path == "/metrics" else json.loads(body)
+        return body if path in ("/metrics", "/livez", "/readyz") else json.loads(body)
 
     def leads(self):
         """Whether it says that it leads."""
@@ -253,6 +253,8 @@ def test_redis_away_is_waited_for(start, state_dir):
         wait_until(server.leads, timeout=60, what="the lead")
         own.stop()
         wait_until(lambda: server.get("/healthz")["redis"] != "ok", what="the server to notice")
+        # An outage must neither restart nor unready the servers.
+        assert [server.get("/livez"), server.get("/readyz")] == ["ok\n", "ok\n"]
         assert "Redis can't be read now" in server.get("/api/queues", 503)["error"]
         assert own.start() == url
         wait_until(lambda: server.get("/healthz")["redis"] == "ok", what="Redis to be used again")

@@ -134,3 +134,37 @@ def test_a_name_wins_over_windrow_spec(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setenv("WINDROW_SPEC", _json())
     assert run(["worker", "nobody"]) == 2
     assert "not 'nobody'" in capsys.readouterr().err
+
+
+def test_migrate_waits_for_a_postgresql_that_is_not_there_yet(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It says once for whom it waits, tries again, and gives up at the end of the time in one sentence."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://windrow@127.0.0.1:9/nothing")
+    assert run(["migrate", "--wait", "1200ms"]) == 2
+    said = capfd.readouterr().err.splitlines()
+    assert said[0].startswith("waiting for PostgreSQL: ")
+    assert said[-1].startswith("the tables must be migrated, and PostgreSQL says: ")
+    assert len(said) == 2
+
+
+def test_migrate_refuses_a_wait_that_is_no_duration(capfd: pytest.CaptureFixture[str]) -> None:
+    """What must hold, and what was given."""
+    assert run(["migrate", "--wait", "long"]) == 2
+    assert capfd.readouterr().err.strip() == "--wait must be a duration such as 90s, 10m, 1h10m or 500ms, not 'long'"
+
+
+def test_an_image_without_the_local_parts_finds_the_platform_in_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no state folder, nothing of `windrow.local` is imported: a pod's image lacks what that needs."""
+    code = (
+        "import sys; sys.modules['psutil'] = None; from windrow.cli.target import find_target; "
+        "print(find_target(None).redis_url, 'windrow.local' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "REDIS_URL": "redis://there"},
+    )
+    assert done.stdout.split() == ["redis://there", "False"]

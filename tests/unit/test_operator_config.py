@@ -17,6 +17,7 @@ def test_everything_comes_from_the_environment() -> None:
             "WINDROW_WATCH_NAMESPACES": "shop, mail",
             "WINDROW_WORKER_IMAGE": "registry/shop:3",
             "WINDROW_WORKER_SECRET": "platform",
+            "WINDROW_WORKER_CA_SECRET": "authority",
             "WINDROW_POD_MONITORS": "true",
             "WINDROW_KEY_PREFIX": "shop:",
             "POD_NAME": "operator-7",
@@ -24,6 +25,7 @@ def test_everything_comes_from_the_environment() -> None:
     )
     assert config.watched == ("shop", "mail")
     assert (config.platform.image, config.platform.secret) == ("registry/shop:3", "platform")
+    assert config.platform.ca_secret == "authority"
     assert (config.platform.pod_monitors, config.platform.key_prefix) == (True, "shop:")
     assert config.identity.startswith("operator-7_")
 

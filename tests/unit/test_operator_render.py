@@ -281,3 +281,14 @@ def test_rendering_twice_is_the_same() -> None:
     spec = queueworker({"template": {"nodeSelector": {"a": "b"}, "resources": {"limits": {"cpu": "1"}}}})
     first = render(spec, PLATFORM, "uid-1", 1)
     assert first == render(spec, PLATFORM, "uid-1", 1)
+
+
+def test_workers_see_the_authority_that_the_platform_names() -> None:
+    """`ca.crt` of that Secret is a file of every worker; without a name nothing is mounted."""
+    pod = rendered(platform=Platform("windrow:1", "windrow", ca_secret="authority"))["Deployment"]["spec"]["template"]["spec"]
+    mount = {"name": "windrow-ca", "mountPath": "/etc/windrow/ca", "readOnly": True}
+    assert mount in pod["containers"][0]["volumeMounts"]
+    items = [{"key": "ca.crt", "path": "ca.crt"}]
+    assert {"name": "windrow-ca", "secret": {"secretName": "authority", "items": items}} in pod["volumes"]
+    without = rendered()["Deployment"]["spec"]["template"]["spec"]
+    assert "windrow-ca" not in str(without)

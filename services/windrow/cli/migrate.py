@@ -12,6 +12,7 @@ from windrow.cli.refusal import one_line
 from windrow.cli.target import Target, about_a_platform
 from windrow.queues.quantities import parse_duration
 
+_URL_MUST = "the URL must be a PostgreSQL URL: postgresql://user:password@host/name"
 _AGAIN_S = 0.5
 """Between two tries to reach PostgreSQL."""
 
@@ -36,6 +37,7 @@ def migrate(target: Target, as_json: bool, outbox: str | None, wait: str) -> Non
     import asyncpg
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+    from windrow.records.engine import UnusableUrlError
     from windrow.records.migrate import migrate as run
     from windrow.records.migrate import migrate_outbox
 
@@ -48,10 +50,14 @@ def migrate(target: Target, as_json: bool, outbox: str | None, wait: str) -> Non
         raise click.ClickException("DATABASE_URL must say where PostgreSQL is, or a platform must run on the state folder")
     try:
         _when_reached(lambda: (run if outbox is None else migrate_outbox)(url), deadline)
-    except (ArgumentError, ValueError) as error:  # neither is repeated: it may show the URL, which carries a password
-        raise click.ClickException("the URL must be a PostgreSQL URL: postgresql://user:password@host/name") from error
-    except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
+    except UnusableUrlError as error:
+        raise click.ClickException(str(error)) from error
+    except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:  # a certificate that fails is a ValueError too
+        if isinstance(error, ArgumentError):
+            raise click.ClickException(_URL_MUST) from error
         raise click.ClickException(f"the tables must be migrated, and PostgreSQL says: {one_line(error)}") from error
+    except ValueError as error:  # not repeated: it may show the URL, which carries a password
+        raise click.ClickException(_URL_MUST) from error
     if as_json:
         printing.as_json({"migrated": True} if outbox is None else {"outbox": True})
     elif outbox is None:

@@ -9,11 +9,15 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 
+class UnusableUrlError(ValueError):
+    """A DATABASE_URL that can't be used; the sentence says why, and never repeats the URL, which may carry a password."""
+
+
 def database_url(url: str) -> URL:
-    """`url` for asyncpg, whichever of PostgreSQL's usual spellings it has; raises ValueError for another database."""
+    """`url` for asyncpg, whichever of PostgreSQL's usual spellings it has; raises UnusableUrlError for another database."""
     made = make_url(url)
     if made.get_backend_name() not in ("postgresql", "postgres"):
-        raise ValueError(
+        raise UnusableUrlError(
             f"DATABASE_URL must be a PostgreSQL URL (postgresql://user:password@host/name), "
             f"not one of {made.get_backend_name()!r}"
         )
@@ -26,7 +30,7 @@ def database_url(url: str) -> URL:
 def tls_of(url: str) -> ssl.SSLContext | None:
     """What a URL's `sslrootcert` asks for: its authority and no other, and with `sslmode=verify-full` the server's name.
 
-    As in libpq; None when it names none. Raises ValueError when the file can't be used.
+    As in libpq; None when it names none. Raises UnusableUrlError when the file can't be used.
     """
     query = make_url(url).query
     authority = query.get("sslrootcert")
@@ -34,13 +38,15 @@ def tls_of(url: str) -> ssl.SSLContext | None:
         return None
     mode = query.get("sslmode", "verify-full")
     if mode not in ("require", "verify-ca", "verify-full"):
-        raise ValueError(f"DATABASE_URL's sslmode must be require, verify-ca or verify-full beside sslrootcert, not {mode!r}")
+        raise UnusableUrlError(
+            f"DATABASE_URL's sslmode must be require, verify-ca or verify-full beside sslrootcert, not {mode!r}"
+        )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = mode == "verify-full"
     try:
         context.load_verify_locations(str(authority))
     except (OSError, ssl.SSLError) as error:
-        raise ValueError(
+        raise UnusableUrlError(
             f"DATABASE_URL's sslrootcert must be a file with certificates, and {authority!r} is not: {error}"
         ) from None
     return context
