@@ -125,21 +125,23 @@ def port(folder: Path) -> Iterator[int]:
         "listen_addresses=localhost",
         f"unix_socket_directories={data}",
     ]
+    told = [part for one in options for part in ("-c", one)]
     server = subprocess.Popen(
-        [*as_postgres, str(POSTGRES / "postgres"), "-D", str(data), "-p", str(number), *[part for one in options for part in ("-c", one)]],
+        [*as_postgres, str(POSTGRES / "postgres"), "-D", str(data), "-p", str(number), *told],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
     try:
-        wait_until(lambda: _listens(number), 30, "PostgreSQL listens")
+        wait_until(lambda: _ready(number), 30, "PostgreSQL is ready")
         yield number
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def _ready(port: int) -> bool:
+    assert POSTGRES is not None
+    asked = [str(POSTGRES / "pg_isready"), "-q", "-h", "localhost", "-p", str(port)]
+    return subprocess.run(asked, check=False).returncode == 0
 
 
 def url(port: int, folder: Path, host: str = "localhost", authority: str = "ca", mode: str = "verify-full") -> str:
