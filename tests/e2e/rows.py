@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from tests.e2e import rows_faults, rows_inside, rows_install, rows_releases, rows_upgrade
+from tests.e2e import rows_faults, rows_inside, rows_install, rows_project, rows_releases, rows_upgrade
 from tests.e2e.row import Outcome, Row
 from tests.e2e.stage import FOLDER, Stage
 
@@ -35,6 +35,7 @@ def _upgrade(stage: Stage) -> Outcome:
 
 ROWS = (
     Row("install", "helm install without values", rows_install.install),
+    Row("project", "a user's own Celery project and image beside it", rows_project.project),
     Row("queues", "helm upgrade to other queues", _prepare_faults),
     Row("by_hand", "0 to N to 0, kubectl scale, release, pause", rows_install.by_hand),
     Row(

@@ -93,7 +93,8 @@ def uninstall(stage: Stage) -> Outcome:
     """`helm uninstall` hangs on nothing; records and definitions stay, as NOTES say; a new install finds them."""
     outcome = Outcome()
     _clean(stage)
-    notes = stage.helm("install", stage.release, "charts/windrow", "-f", str(_values("last", stage.state["app:1"])))
+    path = str(_values("last", stage.state["app:1"]))
+    notes = stage.helm("install", stage.release, "charts/windrow", "--create-namespace", "-f", path)
     outcome.check(
         "windrow-crds" in notes and "uninstall" in notes.lower(),
         "NOTES must say what an uninstall keeps, and how definitions are upgraded",
