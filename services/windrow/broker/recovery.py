@@ -116,7 +116,7 @@ class Recovery:
         return int(back), int(lost)
 
 
-def _told(about: bytes | None) -> int | None:
+def _told(about: bytes | str | None) -> int | None:
     """The `maxRecoveries` that a worker told when it registered: on a cluster the leader knows no specs."""
     try:
         most = json.loads(about or b"{}").get("maxRecoveries")
