@@ -6,7 +6,7 @@ UV := 0.13.9
 # Only one that is named for this call: the KUBECONFIG of a shell may be the one of a cluster in production.
 NAMED := $(if $(filter command line,$(origin KUBECONFIG)),WINDROW_KUBECONFIG='$(KUBECONFIG)')
 
-.PHONY: run test test-cluster cluster cluster-down e2e setup lock lint types bench bench-peers bench-operator lock-image lock-peers chaos demo clean
+.PHONY: run test test-cluster cluster cluster-down e2e setup lock lint types bench bench-peers bench-operator lock-image lock-checkov lock-peers chaos demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -49,6 +49,10 @@ lock: ## resolve the newest versions anew, for every supported Python, wheels on
 
 LOCK_PART := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-header \
 	--constraint requirements.lock
+lock-checkov: ## what reviews the charts, resolved anew
+	cd tests/cluster/checkov && ../../../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		checkov.in -o checkov.lock
+
 lock-image: ## the parts of the lock file that the image is made from: what it holds, and what builds it
 	$(LOCK_PART) --extra server --extra operator --extra init pyproject.toml -o deploy/image.lock
 	$(LOCK_PART) --group pyproject.toml:build -o deploy/build.lock

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deploy.cluster import parts
 from deploy.cluster.parts import BuildFailed, Missing, Source
+from tests.cluster import checkov
 
 HERE = Path(__file__).parent
 KUBERNETES = parts.KUBERNETES.version
@@ -72,6 +73,7 @@ def build() -> Parts:
         if source.name == "kubernetes" and all((assets / name).exists() for name in _PLANE):
             continue
         parts.build(source)
+    checkov.install()
     return find()
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from deploy.cluster import parts
 from deploy.cluster.parts import Source
-from tests.cluster import setting
+from tests.cluster import checkov, setting
 from tests.cluster.api import Api
 from tests.cluster.control_plane import Plane, run_kubectl, write_kubeconfig
 from tests.cluster.parts import CHART_TOOLS
@@ -36,8 +36,19 @@ ANSWERED = {
     "networkpolicy-targets-pod": "the workers' pods are the operator's to make",
 }
 """kube-score's checks that find something, each with our answer."""
+ANSWERED_TO_CHECKOV = {
+    "CKV_K8S_8": "liveness of the test's pod: it runs once and ends",
+    "CKV_K8S_9": "readiness of the test's pod: it runs once and ends",
+    "CKV_K8S_11": "a limit of CPU would throttle what is asked for most in a burst",
+    "CKV_K8S_15": "a release's tag never moves; pods start while a registry is away",
+    "CKV_K8S_35": "REDIS_URL and DATABASE_URL are what every Celery worker reads from its environment",
+    "CKV_K8S_38": "the operator needs its token; no other pod has one",
+    "CKV_K8S_40": "any uid works, as OpenShift wants; 999 is that of the official images",
+    "CKV_K8S_43": "image.digest is there for who wants it",
+}
+"""checkov's checks that fail, each with our answer."""
 
-if missing := [tool.name for tool in CHART_TOOLS if not tool.program.exists()]:
+if missing := [tool.name for tool in CHART_TOOLS if not tool.program.exists()] + ["checkov"] * (not checkov.program().exists()):
     pytest.skip(
         f"{', '.join(missing)} not built: the charts are NOT tested; `make test-cluster` builds them", allow_module_level=True
     )
@@ -141,6 +152,18 @@ def test_kube_score_finds_nothing_that_is_not_answered(values: Path, tmp_path: P
     file.write_text(yaml.safe_dump_all(scored(values)))
     open_ = {one for one in findings(file) if one[0] not in ANSWERED}
     assert not open_, open_
+
+
+def test_checkov_finds_nothing_that_is_not_answered(tmp_path: Path) -> None:
+    """Each finding has an answer, and each answer a finding, over all sets of values."""
+    for values in SETS:
+        (tmp_path / values.name).write_text(yaml.safe_dump_all(rendered(values)))
+    command = [str(checkov.program()), "-d", str(tmp_path), "--framework", "kubernetes", "--compact", "--quiet", "-o", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    results = json.loads(done.stdout)["results"]
+    found = {one["check_id"]: f"{one['check_name']} ({one['resource']})" for one in results["failed_checks"]}
+    assert not results["parsing_errors"]
+    assert set(found) == set(ANSWERED_TO_CHECKOV), found
 
 
 @pytest.mark.parametrize("values", SETS, ids=lambda values: values.stem)
