@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.docs import PAGE, outcome, render
 from tests.e2e.judge import Verdict
 from tests.e2e.row import Outcome, Row, chosen, together, tried
 from tests.e2e.rows import ROWS
@@ -96,3 +97,33 @@ def test_totals_and_records_agree_only_when_every_count_is_the_same() -> None:
     assert difference({("q", "t", "success"): 3}, exported) == {}
     assert difference({("q", "t", "success"): 4}, exported) == {("q", "t", "success"): (4, 3)}
     assert difference({}, exported) == {("q", "t", "success"): (0, 3)}
+
+
+RUN = {
+    "date": "2026-01-02",
+    "machine": "2 cores",
+    "seconds": 90.0,
+    "network_policies_enforced": False,
+    "rows": [
+        {
+            "name": "one", "ok": False, "accepted": 1200, "missing": 1, "finished_twice": 0, "repeated": 0, "overlapping": 0,
+            "seconds": 12.3, "first_task_s": 19.3, "wrong": ["missing must be 0 and is 1"],
+        }
+    ],
+}  # fmt: skip
+
+
+def test_the_page_shows_a_runs_figures_its_misses_and_that_policies_were_not_enforced() -> None:
+    """What a reader must not overlook is in bold."""
+    shown = outcome(RUN)
+    assert "| `one` | 1,200 | 1 | 0 | 0 | 0 | 12 | **MISS** | first task s 19.3 |" in shown
+    assert "- `one`: missing must be 0 and is 1" in shown
+    assert "1.5 minutes" in shown
+    assert "**not enforced**" in shown
+
+
+def test_the_pages_table_of_rows_is_the_one_that_is_played() -> None:
+    """docs/e2e.md is rendered by `python -m tests.e2e.docs`."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert render(page, None) == page
+    assert "<!-- run -->\n| row |" in page, "the page must show a run"
