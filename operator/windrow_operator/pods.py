@@ -152,6 +152,7 @@ def _as_given(template: Template, selector: dict[str, str]) -> dict[str, Any]:
         # Allowed under the restricted Pod Security Standard like the worker, unless they say otherwise themselves.
         "initContainers": [{"securityContext": _HARDENED, **container} for container in template.init_containers],
         "priorityClassName": template.priority_class_name,
+        "runtimeClassName": template.runtime_class_name,
         # One that selects nothing would spread nothing.
         "topologySpreadConstraints": [
             {"labelSelector": {"matchLabels": selector}, **constraint} for constraint in template.topology_spread_constraints

@@ -7,7 +7,7 @@ loads no part that it does not run.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DatabaseSessionLocal",

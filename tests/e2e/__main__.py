@@ -11,12 +11,13 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.cluster import BuildFailed, Missing, Trouble, down, up
+from deploy.cluster import BuildFailed, Missing, Trouble, down, find, up
+from deploy.cluster.choice import Way
 from deploy.cluster.release import own, provide
 from tests.e2e.row import Outcome, Row, chosen, tried
 from tests.e2e.rows import ROWS
-from tests.e2e.rows_project import build_project
-from tests.e2e.stage import APP, FOLDER, ROOT, Stage, clock
+from tests.e2e.rows_project import build_examples
+from tests.e2e.stage import APP, FOLDER, ROOT, Stage, Wrong, clock
 
 RESULT = ROOT / "build" / "e2e.json"
 FIGURES = ("accepted", "missing", "finished_twice", "repeated")
@@ -26,7 +27,7 @@ def main() -> int:
     """Play; 0 when every rule held."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__)
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these, and what they need")
-    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running, as one that ran before is")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
     given = parser.parse_args()
     if given.list:
@@ -38,12 +39,18 @@ def main() -> int:
         parser.error(str(reason))
     FOLDER.mkdir(parents=True, exist_ok=True)
     begun = clock()
+    keep = given.keep
     try:
+        keep = keep or find() is not None
         cluster = up()
+        if cluster.way is Way.NAMED:
+            raise Missing(
+                "end-to-end rows must have a cluster of their own, since they delete what is there, and one was named"
+            )
         stage = Stage(cluster, own(ROOT).rpartition(":")[2])
         provide(cluster)
         _images(stage)
-    except (Missing, BuildFailed, Trouble) as reason:
+    except (Missing, BuildFailed, Trouble, Wrong) as reason:
         print(f"no end-to-end run: {reason}", file=sys.stderr)
         return 1
     print(f"cluster and images in {clock() - begun:.0f} s", flush=True)
@@ -54,7 +61,7 @@ def main() -> int:
         for row in rows:
             results += _play(stage, row)
     finally:
-        if not given.keep:
+        if not keep:
             down()
     whole = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -75,9 +82,9 @@ def _machine() -> str:
 
 
 def _clear(stage: Stage) -> None:
-    """Take away what an earlier run left."""
-    for release in json.loads(stage.run(str(stage.cluster.helm4), "list", "-A", "-o", "json").stdout or "[]"):
-        stage.run(str(stage.cluster.helm4), "uninstall", release["name"], "-n", release["namespace"], check=False)
+    """Take away what an earlier run left; the cluster is one that was made here, not one with other people's work."""
+    for release in json.loads(stage.helm("list", "-o", "json", check=False) or "[]"):
+        stage.helm("uninstall", release["name"], check=False)
     names = [one["metadata"]["name"] for one in stage.get("namespaces")["items"]]
     mine = [name for name in names if name.startswith(("windrow", "e2e"))]
     if mine:
@@ -97,7 +104,7 @@ def _images(stage: Stage) -> None:
         (Path(folder) / "Dockerfile").write_text(f"FROM {tag}\nENV EDITION=2\n")
         stage.cluster.build(Path(folder), f"windrow/windrow:{second}")
     stage.state["tag:2"] = second
-    build_project(stage)
+    build_examples(stage)
     stage.cluster.load("windrow-e2e/app:1", "windrow-e2e/app:2", f"windrow/windrow:{second}")
 
 

@@ -36,8 +36,9 @@ def outcome(document: dict[str, Any]) -> str:
         lines.append((f"`{row['name']}`", *figures, f"{row['seconds']:.0f}", "met" if row["ok"] else "**MISS**", also))
     wrong = [f"- `{row['name']}`: {sentence}" for row in document["rows"] for sentence in row["wrong"]]
     enforced = document["network_policies_enforced"]
+    minutes = document["seconds"] / 60
     where = [
-        f"{document['date']}, {document['machine']}: {document['seconds'] / 60:.1f} minutes in all, cluster and images included.",
+        f"{document['date']}, {document['machine']}: {minutes:.1f} minutes in all, cluster and images included.",
         f"NetworkPolicies were {'enforced' if enforced else '**not enforced** by this cluster, and so not tried'}.",
     ]
     return "\n".join([*map(_line, lines), "", *where, *(["", *wrong] if wrong else [])])

@@ -1,4 +1,4 @@
-"""A user's own Celery project beside the platform's queues: `deploy/examples/own-project`, in its own image."""
+"""A user's own work beside the platform's queues, as `deploy/examples` has it: a Celery project, and tasks on Windrow's image."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.e2e.row import Outcome
-from tests.e2e.stage import ROOT, Stage, clock
+from tests.e2e.stage import ROOT, Stage, Wrong, clock
 
 PROJECT = ROOT / "deploy/examples/own-project"
-IMAGE = "example/shop:1"
+OWN_TASKS = ROOT / "deploy/examples/own-tasks"
+IMAGE, MAIL_IMAGE = "example/shop:1", "example/mail:1"
+MAILS = 10
 ORDERS = 60
 SELL = f"""
 import json
@@ -35,8 +38,8 @@ print(json.dumps({{
 _SOURCE_DATE = 1_700_000_000
 
 
-def build_project(stage: Stage) -> None:
-    """The project's image from its own Dockerfile: its own base, its own venv, Windrow as a wheel."""
+def build_examples(stage: Stage) -> None:
+    """The project's image from its own Dockerfile (own base, own venv, Windrow as a wheel), and the three lines on Windrow's."""
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder) / "project"
         shutil.copytree(PROJECT, context, ignore=shutil.ignore_patterns("__pycache__"))
@@ -45,26 +48,29 @@ def build_project(stage: Stage) -> None:
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise AssertionError(f"Windrow's wheel must build: {done.stderr[-500:]}")
+            raise Wrong(f"Windrow's wheel must build: {done.stderr[-500:]}")
         (wheel,) = context.glob("*.whl")
         os.utime(wheel, (_SOURCE_DATE, _SOURCE_DATE))  # the same wheel is the same layer
         base = {"BASE": stage.cluster.base} if stage.cluster.base else {}
-        stage.cluster.build(context, IMAGE, args={**base, "WINDROW": f"/app/{wheel.name}[init]"})
-    stage.cluster.load(IMAGE)
+        stage.cluster.build(context, IMAGE, args={**base, "WINDROW": f"windrow[init] @ file:///app/{wheel.name}"})
+    stage.cluster.build(OWN_TASKS, MAIL_IMAGE, args={"WINDROW": f"windrow/windrow:{stage.version}"})
+    stage.cluster.load(IMAGE, MAIL_IMAGE)
 
 
 def own_project(stage: Stage) -> Outcome:
     """A chord of plain Celery with its results, on workers that come for it and go again."""
     outcome = Outcome()
     specs = list(yaml.safe_load_all((PROJECT / "queues.yaml").read_text()))
+    specs.append(_mail())
     stage.apply(*specs, namespace=stage.namespace)
     stage.start_producer(IMAGE, "shopper")
     names = [spec["metadata"]["name"] for spec in specs]
     stage.served(*names)
+    mails = stage.send("mail.send", "mail", [["ada@example.org"]] * MAILS)
     begun = clock()
     said = json.loads(stage.kubectl("exec", "shopper", "--", "python", "-c", SELL))
     outcome.notes["chord_s"] = round(clock() - begun, 1)
-    ids = said["ids"]
+    ids = [*said["ids"], *mails]
 
     def final() -> bool:
         records = stage.records(ids)
@@ -80,6 +86,12 @@ def own_project(stage: Stage) -> Outcome:
     stage.kubectl("delete", "qw", *names, "--timeout=60s")
     stage.kubectl("delete", "pod", "shopper", "--grace-period=0", "--force")
     return outcome
+
+
+def _mail() -> dict[str, Any]:
+    """The queue of the tasks on Windrow's image."""
+    spec = {"app": "mail:app", "scaling": {"scaleDownWindow": "10s"}, "template": {"image": MAIL_IMAGE}}
+    return {"apiVersion": "windrow.dev/v1alpha1", "kind": "QueueWorker", "metadata": {"name": "mail"}, "spec": spec}
 
 
 def _attempts(stage: Stage, ids: list[str]) -> int:

@@ -14,6 +14,8 @@ from tests.e2e.stage import FOLDER, ROOT, Stage, Wrong, clock, spread
 
 PREVIOUS = ROOT / "deploy" / "previous-release"
 CRD = "crd/queueworkers.windrow.dev"
+NEW_KEY = "runtimeClassName"
+"""What the definition of QueueWorkers has since the previous release."""
 LIMITS = {"soft": "80s", "hard": "90s"}
 CRDS = ("upgrade", "--install", "windrow-crds")
 
@@ -57,11 +59,14 @@ def previous(stage: Stage) -> Outcome:
     _serving(stage, outcome, "old workers and server", tag, held)
     revision = stage.sql("select version_num from windrow.alembic_version")[0][0]
 
+    before = stage.kubectl("get", CRD, "-o", "yaml")
     running = stage.send("e2e.hold", "mixed", spread(40))
     stage.in_flight(running, 40)
     stage.helm(*CRDS, "charts/windrow-crds")
     stage.helm("upgrade", stage.release, "charts/windrow", "-f", str(values), "--skip-crds")
     stage.all_ready(120)
+    changed = stage.kubectl("get", CRD, "-o", "yaml")
+    outcome.check(NEW_KEY not in before and NEW_KEY in changed, f"the upgrade of windrow-crds must bring {NEW_KEY}")
     _serving(stage, outcome, "old workers, new server", stage.version, held)
     now = stage.sql("select version_num from windrow.alembic_version")[0][0]
     outcome.check(now != revision, f"the upgrade must migrate, and the tables are still at {revision}")
@@ -82,6 +87,8 @@ def previous(stage: Stage) -> Outcome:
     )
     stage.all_ready(120)
     _serving(stage, outcome, "new workers, old server", tag, stage.state["app:1"])
+    told = stage.sql("select distinct coalesce(version, 'untold') from windrow.attempts order by 1")
+    outcome.check(told == [[stage.version], ["untold"]], f"attempts must name the release that ran them, and name {told}")
     stage.helm("rollback", stage.release, "1")
     stage.all_ready(120)
     _serving(stage, outcome, "rolled back", tag, held)

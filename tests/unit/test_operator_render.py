@@ -238,6 +238,7 @@ def test_the_rest_of_a_template_goes_in_as_it_stands() -> None:
     given = {
         "imagePullSecrets": [{"name": "registry"}],
         "priorityClassName": "batch",
+        "runtimeClassName": "gvisor",
         "affinity": {"nodeAffinity": {}},
         "tolerations": [{"operator": "Exists"}],
         "nodeSelector": {"pool": "spot"},

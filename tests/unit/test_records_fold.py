@@ -214,3 +214,16 @@ def test_values_that_a_database_refuses_are_made_fit():
     assert attempt.traceback.endswith("end")
     assert len(attempt.traceback) == 16_384
     assert attempt.run_s is None
+
+
+@pytest.mark.parametrize("tells", [started, lambda version=None: ended("success", "success")])
+def test_an_attempt_says_which_release_ran_it(tells):
+    """Whichever event tells of it first; a worker of a release that doesn't say leaves it open, and forgets nothing."""
+
+    def version(*events):
+        (attempt,) = run(accepted(), *events).attempts.values()
+        return attempt.version
+
+    assert version({**tells(), "version": "0.2.0"}) == "0.2.0"
+    assert version(tells()) is None
+    assert version({**started(), "version": "0.2.0"}, ended("success", "success")) == "0.2.0"

@@ -191,6 +191,9 @@ class Template(_Part):
     )
     pod_security_context: KubernetesObject = Field(default={}, description="The pods' securityContext.")
     priority_class_name: LocalName | None = Field(default=None, description="The pods' priority class.")
+    runtime_class_name: LocalName | None = Field(
+        default=None, description="The pods' runtime class, such as one of gVisor or Kata Containers."
+    )
     topology_spread_constraints: list[KubernetesObject] = Field(
         default=[], max_length=50, description="How the pods spread over zones and nodes."
     )

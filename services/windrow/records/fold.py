@@ -238,6 +238,7 @@ class _Fold:
             self._touch(row)
         attempt.worker = clean.text(event.get("worker")) or attempt.worker
         attempt.pid = clean.count(event.get("pid")) or attempt.pid
+        attempt.version = clean.text(event.get("version")) or attempt.version
         self.rows.attempts[key] = attempt
         return attempt
 

@@ -78,6 +78,7 @@ class AttemptRow:
     message: str | None = None
     traceback: str | None = None
     early: bool | None = None
+    version: str | None = None
     stored: bool = False
 
 

@@ -26,7 +26,7 @@ _EXECUTION_COLUMNS: Final = (
 
 _ATTEMPT_COLUMNS: Final = (
     "execution_id", "id", "queue", "task", "worker", "pid", "retries", "recoveries", "started_at", "ended_at", "outcome",
-    "wait_s", "run_s", "error", "message", "traceback", "early",
+    "wait_s", "run_s", "error", "message", "traceback", "early", "version",
 )  # fmt: skip
 
 # Column, type, and how a stored row takes it: "=" as given, "+" unless null, "?" as given if the batch settles the row.
@@ -45,7 +45,7 @@ _EXECUTION_CHANGES: Final = (
 _ATTEMPT_CHANGES: Final = (
     ("worker", "text"), ("pid", "int"), ("started_at", "timestamptz"), ("ended_at", "timestamptz"), ("outcome", "text"),
     ("wait_s", "float8"), ("run_s", "float8"), ("error", "text"), ("message", "text"), ("traceback", "text"),
-    ("early", "boolean"),
+    ("early", "boolean"), ("version", "text"),
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ _LOAD_EXECUTIONS: Final = (
     f"FROM {SCHEMA}.%s WHERE id = ANY($1::uuid[])"
 )
 _LOAD_ATTEMPTS: Final = (
-    "SELECT execution_id, id, queue, task, worker, pid, retries, recoveries, started_at, outcome, wait_s, early "  # noqa: S608
+    "SELECT execution_id, id, queue, task, worker, pid, retries, recoveries, started_at, outcome, wait_s, early, version "  # noqa: S608
     f"FROM {SCHEMA}.%s WHERE execution_id = ANY($1::uuid[])"
 )
 _SAVE_MESSAGES: Final = (
@@ -231,12 +231,12 @@ def _execution_change(row: ExecutionRow) -> tuple[Any, ...]:
 def _attempt_record(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.queue, row.task, row.worker, row.pid, row.retries, row.recoveries, row.started_at,
-        row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback, row.early,
+        row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback, row.early, row.version,
     )  # fmt: skip
 
 
 def _attempt_change(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.worker, row.pid, row.started_at, row.ended_at, row.outcome, row.wait_s, row.run_s,
-        row.error, row.message, row.traceback, row.early,
+        row.error, row.message, row.traceback, row.early, row.version,
     )  # fmt: skip

@@ -134,6 +134,8 @@ class Attempt(Base):
     traceback: Mapped[str | None]
     early: Mapped[bool | None]
     """Whether its message was acknowledged before its end: it may not run again."""
+    version: Mapped[str | None]
+    """The release of Windrow that ran it; null for one older than 0.2.0."""
 
     __table_args__ = ({"postgresql_partition_by": "RANGE (execution_id)"},)
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from windrow import __version__
 from windrow.broker import events
 from windrow.broker.inflight import Taken
 from windrow.broker.publication import MOST_MESSAGE, MOST_TEXT
@@ -47,6 +48,7 @@ def ended_event(
         "task": request.name,
         "worker": request.attempts.worker,
         "pid": request.worker_pid,
+        "version": __version__ if started else None,
         "retries": request.request_dict.get("retries") or 0,
         "nesting": request.request_dict.get("replaced_task_nesting") or 0,
         "started": started,

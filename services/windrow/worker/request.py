@@ -17,6 +17,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker import request as stock
 from celery.worker.state import task_ready
 
+from windrow import __version__
 from windrow.authoring.replacing import Replaced
 from windrow.authoring.results import ATTEMPT
 from windrow.broker import events
@@ -271,6 +272,7 @@ class Reporting(stock.Request):
             "queue": self.taken.queue, "task": self.name, "worker": self.attempts.worker, "pid": self.worker_pid,
             "retries": self.request_dict.get("retries") or 0,
             "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
+            "version": __version__,
         }  # fmt: skip
 
 
