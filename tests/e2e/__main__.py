@@ -11,7 +11,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.cluster import BuildFailed, Missing, Trouble, down, find, up
+from deploy.cluster import BuildFailed, Missing, Trouble, down, find, parts, up
 from deploy.cluster.choice import Way
 from deploy.cluster.release import own, provide
 from tests.e2e.row import Outcome, Row, chosen, tried
@@ -19,6 +19,7 @@ from tests.e2e.rows import ROWS
 from tests.e2e.rows_project import build_examples
 from tests.e2e.stage import APP, FOLDER, ROOT, Stage, Wrong, clock
 
+PROGRAMS = (parts.KUBERNETES, parts.HELM3, parts.HELM4, parts.NETWORK_POLICIES, parts.COREDNS, parts.PAUSE)
 RESULT = ROOT / "build" / "e2e.json"
 FIGURES = ("accepted", "missing", "finished_twice", "repeated")
 
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these, and what they need")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running, as one that ran before is")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
+    parser.add_argument("--where-built", action="store_true", help="only where the cluster's programs are in the cache folder")
     given = parser.parse_args()
     if given.list:
         print("\n".join(f"{', '.join(row.names)}: {row.says}" for row in ROWS))
@@ -37,6 +39,9 @@ def main() -> int:
         rows = chosen(ROWS, given.rows or ())
     except ValueError as reason:
         parser.error(str(reason))
+    if given.where_built and (lacking := unbuilt()):
+        print(f"END TO END WAS NOT RUN: {', '.join(lacking)} must have been built, and are not: `make e2e` builds them")
+        return 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     begun = clock()
     keep = given.keep
@@ -76,6 +81,11 @@ def main() -> int:
     return 1 if missed else 0
 
 
+def unbuilt() -> list[str]:
+    """The cluster's programs that are not in the cache folder."""
+    return [source.name for source in PROGRAMS if not source.program.exists()]
+
+
 def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}"
@@ -83,8 +93,8 @@ def _machine() -> str:
 
 def _clear(stage: Stage) -> None:
     """Take away what an earlier run left; the cluster is one that was made here, not one with other people's work."""
-    for release in json.loads(stage.helm("list", "-o", "json", check=False) or "[]"):
-        stage.helm("uninstall", release["name"], check=False)
+    for release in (stage.release, "windrow-crds"):
+        stage.helm("uninstall", release, "--ignore-not-found", check=False)
     names = [one["metadata"]["name"] for one in stage.get("namespaces")["items"]]
     mine = [name for name in names if name.startswith(("windrow", "e2e"))]
     if mine:

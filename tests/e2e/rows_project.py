@@ -1,4 +1,4 @@
-"""A user's own work beside the platform's queues, as `deploy/examples` has it: a Celery project, and tasks on Windrow's image."""
+"""A user's own work beside the platform's queues, from `deploy/examples`: a Celery project, and tasks on Windrow's image."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SOURCE_DATE = 1_700_000_000
 
 
 def build_examples(stage: Stage) -> None:
-    """The project's image from its own Dockerfile (own base, own venv, Windrow as a wheel), and the three lines on Windrow's."""
+    """The project's image (own base, own venv, Windrow as a wheel), and that of three lines on Windrow's."""
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder) / "project"
         shutil.copytree(PROJECT, context, ignore=shutil.ignore_patterns("__pycache__"))
@@ -58,7 +58,7 @@ def build_examples(stage: Stage) -> None:
 
 
 def own_project(stage: Stage) -> Outcome:
-    """A chord of plain Celery with its results, on workers that come for it and go again."""
+    """A chord of plain Celery with its results, on workers that come for it and go with their QueueWorker."""
     outcome = Outcome()
     specs = list(yaml.safe_load_all((PROJECT / "queues.yaml").read_text()))
     specs.append(_mail())
@@ -81,16 +81,16 @@ def own_project(stage: Stage) -> Outcome:
     outcome.check(outcome.repeated == 0, f"repeated must be 0 and is {outcome.repeated}")
     outcome.check(said["count"] == ORDERS, f"the chord's body must count {ORDERS} orders, and counts {said['count']}")
     outcome.check(said["shipped"] == [f"{order} shipped" for order in range(ORDERS)], "each task must give its own result")
-    for name in names:
-        stage.wait(lambda name=name: not stage.queue_pods(name, going=True), 90, f"the workers of {name} have gone again")
     stage.kubectl("delete", "qw", *names, "--timeout=60s")
+    for name in names:
+        stage.wait(lambda name=name: not stage.queue_pods(name, going=True), 60, f"the workers of {name} have gone with it")
     stage.kubectl("delete", "pod", "shopper", "--grace-period=0", "--force")
     return outcome
 
 
 def _mail() -> dict[str, Any]:
     """The queue of the tasks on Windrow's image."""
-    spec = {"app": "mail:app", "scaling": {"scaleDownWindow": "10s"}, "template": {"image": MAIL_IMAGE}}
+    spec = {"app": "mail:app", "template": {"image": MAIL_IMAGE}}
     return {"apiVersion": "windrow.dev/v1alpha1", "kind": "QueueWorker", "metadata": {"name": "mail"}, "spec": spec}
 
 
