@@ -35,7 +35,8 @@ def values(image: str) -> dict[str, Any]:
         }  # fmt: skip
 
     queues: dict[str, Any] = dict.fromkeys(("high-priority", "default", "file-queue", "long-running", "celery"))
-    queues |= {name: queue("asyncio", 100) for name in (*WORKERS, *PLATFORM)}
+    queues |= {name: queue("asyncio", 100) for name in WORKERS}
+    queues |= {name: queue("asyncio", IN_FLIGHT) for name in PLATFORM}
     queues["evict"] = queue("threads", 100)
     queues["oom"] = queue("prefork", 50) | {"template": {"resources": {"limits": {"memory": "2500Mi"}}}}
     queues["quick"] = {

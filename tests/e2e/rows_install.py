@@ -85,13 +85,13 @@ def by_hand(stage: Stage) -> Outcome:
     stage.wait(lambda: not stage.queue_pods("quick"), 60, "no worker of an empty queue")
     begun = clock()
     ids = stage.send("e2e.hold", "quick", [[4]] * 24)
-    stage.wait(lambda: len(stage.queue_pods("quick")) >= 6, 20, "six pods for 24 tasks of two slots", pause=0.2)
+    stage.wait(lambda: len(stage.queue_pods("quick")) >= 6, 30, "six pods for 24 tasks of two slots", pause=0.2)
     outcome.notes["pods_exist_s"] = round(clock() - begun, 2)
-    outcome.add(stage.settled(ids, 60), repeats=False)
+    outcome.add(stage.settled(ids, 90), repeats=False)
     stage.wait(lambda: not stage.queue_pods("quick", going=True), 90, "the pods have gone again")
     outcome.notes["at_zero_again_s"] = round(clock() - begun, 1)
     stage.kubectl("scale", "qw/quick", "--replicas=3")
-    stage.wait(lambda: len(_ready(stage, "quick")) == 3, 40, "kubectl scale brings three pods, though nothing waits")
+    stage.wait(lambda: len(_ready(stage, "quick")) == 3, 90, "kubectl scale brings three pods, though nothing waits")
     must(stage.qw("quick")["spec"].get("replicas") == 3, "kubectl scale must pin spec.replicas")
     stage.kubectl("patch", "qw", "quick", "--type=merge", "-p", '{"spec":{"replicas":null}}')
     stage.wait(lambda: not stage.queue_pods("quick"), 60, "released, the queue goes to zero")
@@ -100,7 +100,7 @@ def by_hand(stage: Stage) -> Outcome:
     stage.wait(lambda: stage.qw("quick")["status"].get("ready") == 4, 30, "a paused queue keeps what waits")
     outcome.check(not [line for line in stage.evidence() if line.task in held], "nothing of a paused queue must start")
     stage.kubectl("patch", "qw", "quick", "--type=merge", "-p", '{"spec":{"paused":null}}')
-    outcome.add(stage.settled(held, 60), repeats=False)
+    outcome.add(stage.settled(held, 90), repeats=False)
     return outcome
 
 
