@@ -1,4 +1,4 @@
-"""`python -m deploy.cluster up | down | status | images | enter COMMAND… | tool NAME`."""
+"""`python -m deploy.cluster up | down | status | images | built | enter COMMAND… | tool NAME`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from deploy.cluster.choice import Way
 from deploy.cluster.cluster import Cluster
 from deploy.cluster.parts import say
 
-VERBS = ("up", "down", "status", "images", "enter", "tool")
-USAGE = "python -m deploy.cluster up | down | status | images | enter COMMAND… | tool NAME"
+VERBS = ("up", "down", "status", "images", "built", "enter", "tool")
+USAGE = "python -m deploy.cluster up | down | status | images | built | enter COMMAND… | tool NAME"
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +46,9 @@ def _do(verb: str, rest: list[str]) -> int:
         for tag in release.provide(_running()):
             print(tag)
         say(f"images there in {time.monotonic() - begun:.1f} s")
+    elif verb == "built":
+        if lacking := control.unbuilt():
+            raise Missing(f"{', '.join(lacking)} must be built, and not yet: `make cluster` builds what is missing, once")
     elif verb == "tool":
         if not rest or rest[0] not in parts.SOURCES:
             raise Missing(f"a tool must be one of {', '.join(parts.SOURCES)}, not {' '.join(rest)!r}")

@@ -49,6 +49,15 @@ def down() -> None:
             host.stop(LAYOUT)
 
 
+def unbuilt() -> list[str]:
+    """What a cluster would have to build before it starts; nothing for one that is named or kind. Raises Missing."""
+    if _way() is not Way.PARTS:
+        return []
+    machine.check(machine.Machine.found())
+    needed = (parts.KUBERNETES, parts.HELM3, parts.HELM4, parts.NETWORK_POLICIES, parts.COREDNS, parts.PAUSE)
+    return [source.name for source in needed if not source.program.exists()]
+
+
 def _way() -> Way:
     named = os.environ.get(NAMED) or os.environ.get("WINDROW_CLUSTER")
     return choose(os.environ, docker_answers=not named and kind.docker_answers())

@@ -11,7 +11,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.cluster import BuildFailed, Missing, Trouble, down, find, parts, up
+from deploy.cluster import BuildFailed, Missing, Trouble, down, find, up
 from deploy.cluster.choice import Way
 from deploy.cluster.release import own, provide
 from tests.e2e.row import Outcome, Row, chosen, tried
@@ -19,7 +19,6 @@ from tests.e2e.rows import ROWS
 from tests.e2e.rows_project import build_examples
 from tests.e2e.stage import APP, FOLDER, ROOT, Stage, Wrong, clock
 
-PROGRAMS = (parts.KUBERNETES, parts.HELM3, parts.HELM4, parts.NETWORK_POLICIES, parts.COREDNS, parts.PAUSE)
 RESULT = ROOT / "build" / "e2e.json"
 FIGURES = ("accepted", "missing", "finished_twice", "repeated")
 
@@ -30,7 +29,6 @@ def main() -> int:
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these, and what they need")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running, as one that ran before is")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
-    parser.add_argument("--where-built", action="store_true", help="only where the cluster's programs are in the cache folder")
     given = parser.parse_args()
     if given.list:
         print("\n".join(f"{', '.join(row.names)}: {row.says}" for row in ROWS))
@@ -39,9 +37,6 @@ def main() -> int:
         rows = chosen(ROWS, given.rows or ())
     except ValueError as reason:
         parser.error(str(reason))
-    if given.where_built and (lacking := unbuilt()):
-        print(f"END TO END WAS NOT RUN: {', '.join(lacking)} must have been built, and are not: `make e2e` builds them")
-        return 0
     FOLDER.mkdir(parents=True, exist_ok=True)
     begun = clock()
     keep = given.keep
@@ -79,11 +74,6 @@ def main() -> int:
     missed = [row for row in results if not row["ok"]]
     print(f"{len(results) - len(missed)} of {len(results)} rows met in {clock() - begun:.0f} s; {RESULT.relative_to(ROOT)}")
     return 1 if missed else 0
-
-
-def unbuilt() -> list[str]:
-    """The cluster's programs that are not in the cache folder."""
-    return [source.name for source in PROGRAMS if not source.program.exists()]
 
 
 def _machine() -> str:

@@ -184,3 +184,14 @@ def test_purge_puts_each_dropped_task_on_record(client: Client) -> None:
     assert admin.purge(client, "q") == 2
     told = [event for _, entry in client.xrange(KEYS.events) for event in json.loads(entry[b"e"])]
     assert [event["state"] for event in told if event.get("k") == "ended"] == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize(("told", "lost"), [('{"maxRecoveries": 0}', 1), ('{"maxRecoveries": 2}', 0), ("{}", 0), ("?", 0)])
+def test_a_workers_own_word_says_how_often_its_tasks_come_back(client: Client, told: str, lost: int) -> None:
+    """On a cluster the leader knows no specs: it goes by what the worker registered, else by its own default of three."""
+    publish(client, "m1")
+    resume(client)
+    client.hset(KEYS.workers, WORKER, told)
+    sync(client, take=1)
+    sync(client, "S", 1, json.dumps(NOTE))
+    assert Recovery(client, {}).recover(WORKER) == (1 - lost, lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -56,7 +57,7 @@ class Recovery:
     """Watches the beats and gives back what dead workers held."""
 
     def __init__(self, client: Client, max_recoveries: Mapping[str, int], default: int = 3) -> None:
-        """`max_recoveries` by queue; a queue without one has `default`."""
+        """`max_recoveries` by queue, for workers of a release that doesn't tell theirs; a queue without one has `default`."""
         self._client, self._max, self._default = client, max_recoveries, default
         self._silence = Silence()
         self._next_cleaning = 0.0
@@ -105,8 +106,20 @@ class Recovery:
             keys.gone, keys.events, keys.recoveries, keys.exited, keys.held, keys.spent,
             keys.untold,
         ]  # fmt: skip
-        arguments = [worker, int(time.time() * 1000), keys.prefix, self._max.get(queue, self._default)]
+        most = _told(self._client.hget(keys.workers, worker))
+        if most is None:
+            most = self._max.get(queue, self._default)
+        arguments = [worker, int(time.time() * 1000), keys.prefix, most]
         back, lost = load("recover")(self._client, names, arguments)
         self._silence.seen.pop(worker, None)
         logger.warning("worker %s is dead: %d messages went back to their queue, %d are lost", worker, back, lost)
         return int(back), int(lost)
+
+
+def _told(about: bytes | str | None) -> int | None:
+    """The `maxRecoveries` that a worker told when it registered: on a cluster the leader knows no specs."""
+    try:
+        most = json.loads(about or b"{}").get("maxRecoveries")
+    except (ValueError, AttributeError):
+        return None
+    return most if isinstance(most, int) and most >= 0 else None

@@ -85,6 +85,7 @@ class Session:
             "metrics": address,
             "started": time.time(),
             "version": __version__,
+            "maxRecoveries": max_recoveries,
         }
         self.lease: LeaseKeeper | None = None
         if isinstance(kept, Keeping):
