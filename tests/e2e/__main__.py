@@ -8,14 +8,15 @@ import os
 import platform
 import sys
 import tempfile
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.cluster import BuildFailed, Missing, Trouble, down, up
+from deploy.cluster import BuildFailed, Missing, Trouble, down, find, up
+from deploy.cluster.choice import Way
 from deploy.cluster.release import own, provide
-from tests.e2e.row import Outcome, Row
+from tests.e2e.row import Outcome, Row, chosen, tried
 from tests.e2e.rows import ROWS
+from tests.e2e.rows_project import build_examples
 from tests.e2e.stage import APP, FOLDER, ROOT, Stage, Wrong, clock
 
 RESULT = ROOT / "build" / "e2e.json"
@@ -25,24 +26,31 @@ FIGURES = ("accepted", "missing", "finished_twice", "repeated")
 def main() -> int:
     """Play; 0 when every rule held."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__)
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these")
-    parser.add_argument("--keep", action="store_true", help="leave the cluster running")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these, and what they need")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running, as one that ran before is")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
     given = parser.parse_args()
     if given.list:
-        print("\n".join(f"{row.name}: {row.says}" for row in ROWS))
+        print("\n".join(f"{', '.join(row.names)}: {row.says}" for row in ROWS))
         return 0
-    unknown = set(given.rows or ()) - {row.name for row in ROWS}
-    if unknown:
-        parser.error(f"rows must be among {', '.join(row.name for row in ROWS)}, not {', '.join(sorted(unknown))}")
+    try:
+        rows = chosen(ROWS, given.rows or ())
+    except ValueError as reason:
+        parser.error(str(reason))
     FOLDER.mkdir(parents=True, exist_ok=True)
     begun = clock()
+    keep = given.keep
     try:
+        keep = keep or find() is not None
         cluster = up()
+        if cluster.way is Way.NAMED:
+            raise Missing(
+                "end-to-end rows must have a cluster of their own, since they delete what is there, and one was named"
+            )
         stage = Stage(cluster, own(ROOT).rpartition(":")[2])
         provide(cluster)
         _images(stage)
-    except (Missing, BuildFailed, Trouble) as reason:
+    except (Missing, BuildFailed, Trouble, Wrong) as reason:
         print(f"no end-to-end run: {reason}", file=sys.stderr)
         return 1
     print(f"cluster and images in {clock() - begun:.0f} s", flush=True)
@@ -50,12 +58,10 @@ def main() -> int:
     try:
         _clear(stage)
         stage.start_evidence(stage.state["app:1"])
-        for row in ROWS:
-            if given.rows and row.name not in given.rows:
-                continue
+        for row in rows:
             results += _play(stage, row)
     finally:
-        if not given.keep:
+        if not keep:
             down()
     whole = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -76,9 +82,9 @@ def _machine() -> str:
 
 
 def _clear(stage: Stage) -> None:
-    """Take away what an earlier run left."""
-    for release in json.loads(stage.run(str(stage.cluster.helm4), "list", "-A", "-o", "json").stdout or "[]"):
-        stage.run(str(stage.cluster.helm4), "uninstall", release["name"], "-n", release["namespace"], check=False)
+    """Take away what an earlier run left; the cluster is one that was made here, not one with other people's work."""
+    for release in (stage.release, "windrow-crds"):
+        stage.helm("uninstall", release, "--ignore-not-found", check=False)
     names = [one["metadata"]["name"] for one in stage.get("namespaces")["items"]]
     mine = [name for name in names if name.startswith(("windrow", "e2e"))]
     if mine:
@@ -98,22 +104,23 @@ def _images(stage: Stage) -> None:
         (Path(folder) / "Dockerfile").write_text(f"FROM {tag}\nENV EDITION=2\n")
         stage.cluster.build(Path(folder), f"windrow/windrow:{second}")
     stage.state["tag:2"] = second
+    build_examples(stage)
     stage.cluster.load("windrow-e2e/app:1", "windrow-e2e/app:2", f"windrow/windrow:{second}")
 
 
 def _play(stage: Stage, row: Row) -> list[dict[str, object]]:
-    begun = clock()
-    try:
+    outcomes: dict[str, Outcome] = {}
+
+    def play() -> Outcome:
         played = row.play(stage)
-        outcomes = {row.name: played} if isinstance(played, Outcome) else dict(played)
-    except (Wrong, AssertionError) as reason:
-        outcomes = {name: Outcome(wrong=[str(reason)]) for name in row.gives or (row.name,)}
-    except Exception as reason:  # a row that breaks is a miss, and the others go on
-        traceback.print_exc()
-        outcomes = {name: Outcome(wrong=[repr(reason)]) for name in row.gives or (row.name,)}
-    seconds = round(clock() - begun, 1)
+        outcomes.update({row.name: played} if isinstance(played, Outcome) else played)
+        return played if isinstance(played, Outcome) else Outcome()
+
+    whole = tried(play)
+    outcomes = outcomes or {name: Outcome(wrong=whole.wrong) for name in row.names}
     found = []
     for name, outcome in outcomes.items():
+        seconds = whole.seconds if outcome.seconds is None else outcome.seconds
         figures = {figure: getattr(outcome, figure) for figure in FIGURES}
         found.append(
             {

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import yaml
 
-from tests.e2e import rows_faults, rows_inside, rows_install, rows_project, rows_releases, rows_upgrade
-from tests.e2e.row import Outcome, Row
+from tests.e2e import rows_faults, rows_releases, rows_upgrade
+from tests.e2e.row import Outcome, Row, together
+from tests.e2e.rows_inside import inside
+from tests.e2e.rows_install import by_hand, install
+from tests.e2e.rows_project import own_project
 from tests.e2e.stage import FOLDER, Stage
 
 
@@ -14,8 +19,7 @@ def _prepare_faults(stage: Stage) -> Outcome:
     values = FOLDER / "faults.yaml"
     values.write_text(yaml.safe_dump(rows_faults.values(stage.state["app:1"])))
     stage.helm("upgrade", stage.release, "charts/windrow", "-f", str(values))
-    for name in (*rows_faults.WORKERS, *rows_faults.PLATFORM):
-        stage.wait(lambda name=name: stage.get("deploy", name), 30, f"queue {name} has its workers' Deployment")
+    stage.served(*rows_faults.WORKERS, *rows_faults.PLATFORM)
     stage.all_ready(150)
     return Outcome()
 
@@ -26,32 +30,42 @@ def _upgrade(stage: Stage) -> Outcome:
         values.write_text(yaml.safe_dump(rows_upgrade.values(stage.state[f"app:{edition}"], tag)))
         stage.state[f"values:{name}"] = values
     stage.helm("upgrade", stage.release, "charts/windrow", "-f", str(stage.state["values:before"]))
-    for name in ("rolling", "short"):
-        stage.wait(lambda name=name: stage.get("deploy", name), 30, f"queue {name} has its workers' Deployment")
+    stage.served("rolling", "short")
     stage.wait(lambda: not stage.queue_pods("delete", going=True), 150, "the workers of the rows before are gone")
     stage.all_ready()
     return rows_upgrade.upgrade(stage)
 
 
+def _beside(stage: Stage) -> Mapping[str, Outcome]:
+    """Rows on queues of their own."""
+    return together(stage, {"by_hand": by_hand, "own_project": own_project, "inside": inside})
+
+
 ROWS = (
-    Row("install", "helm install without values", rows_install.install),
-    Row("project", "a user's own Celery project and image beside it", rows_project.project),
-    Row("queues", "helm upgrade to other queues", _prepare_faults),
-    Row("by_hand", "0 to N to 0, kubectl scale, release, pause", rows_install.by_hand),
+    Row("install", "helm install without values", install),
+    Row("queues", "helm upgrade to other queues", _prepare_faults, after=("install",)),
+    Row(
+        "beside",
+        "0 to N to 0, kubectl scale, release, pause; a user's own Celery project; what isn't allowed, tried from inside",
+        _beside,
+        ("by_hand", "own_project", "inside"),
+        after=("queues",),
+    ),
     Row(
         "workers",
         "five faults of workers at once",
         rows_faults.workers,
         tuple(f"worker_{name}" for name in rows_faults.WORKERS),
+        after=("queues",),
     ),
     Row(
         "platform",
         "the platform's pods in turn",
         rows_faults.platform,
-        tuple(f"{name}_deleted" for name in rows_faults.PLATFORM),
+        (*(f"{name}_deleted" for name in rows_faults.PLATFORM), "totals"),
+        after=("queues",),
     ),
-    Row("inside", "what isn't allowed, tried from inside", rows_inside.inside),
-    Row("upgrade", "helm upgrade to another image under load", _upgrade),
+    Row("upgrade", "helm upgrade to another image under load", _upgrade, after=("install",)),
     Row("uninstall", "uninstall keeps records and definitions, a new install finds them", rows_releases.uninstall),
     Row("charts", "both orders of the two charts, helm 3 and helm 4", rows_releases.charts),
     Row("previous", "upgrade from the previous release, and the way back", rows_releases.previous),

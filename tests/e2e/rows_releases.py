@@ -16,6 +16,8 @@ PREVIOUS = ROOT / "deploy" / "previous-release"
 CRD = "crd/queueworkers.windrow.dev"
 NEW_KEY = "runtimeClassName"
 """What the definition of QueueWorkers has since the previous release."""
+BUSY = 100
+"""Tasks that run or wait when the release is uninstalled, of 100 slots at most."""
 LIMITS = {"soft": "80s", "hard": "90s"}
 CRDS = ("upgrade", "--install", "windrow-crds")
 
@@ -110,9 +112,11 @@ def uninstall(stage: Stage) -> Outcome:
     stage.start_producer(stage.state["app:1"])
     done = stage.send("e2e.hold", "mixed", [[1]] * 10)
     outcome.add(stage.settled(done, 60), repeats=False)
+    busy = stage.send("e2e.hold", "mixed", spread(BUSY, 5, 15))
+    stage.in_flight(busy, BUSY // 2)
     begun = clock()
     stage.helm("uninstall", stage.release, "--wait", "--timeout", "3m")
-    stage.wait(lambda: not stage.pods("app.kubernetes.io/instance=windrow", going=True), 120, "no pod of the release is left")
+    stage.wait(lambda: not _left(stage), 120, "no pod of the release or of its workers is left")
     outcome.notes["uninstall_s"] = round(clock() - begun, 1)
     outcome.check(stage.kubectl("get", CRD, "-o", "name", check=False).strip(), "the definition must stay after an uninstall")
     stage.helm("install", stage.release, "charts/windrow", "-f", str(_values("last", stage.state["app:1"])))
@@ -123,14 +127,26 @@ def uninstall(stage: Stage) -> Outcome:
         f"a new install must find the {len(done)} records, and finds {len(found)}",
     )
     stage.start_producer(stage.state["app:1"])
+    verdict = stage.settled(busy, 150)
+    outcome.accepted += verdict.accepted
+    outcome.notes["accepted before the uninstall"] = (
+        f"{len(busy) - verdict.missing} of {len(busy)}, {verdict.repeated} ran again"
+    )
+    outcome.check(not verdict.missing, f"what was accepted before the uninstall must run: {verdict.detail}")
     again = stage.send("e2e.hold", "mixed", [[1]] * 5)
     outcome.add(stage.settled(again, 60), repeats=False)
     return outcome
 
 
+def _left(stage: Stage) -> list[str]:
+    """Pods of the release's namespace that are not the tests' own."""
+    names = [str(pod["metadata"]["name"]) for pod in stage.pods(going=True)]
+    return [name for name in names if name != "producer"]
+
+
 def _serving(stage: Stage, outcome: Outcome, which: str, server: str, image: str) -> None:
     """Tasks run on workers of that image while the servers are of that version."""
-    stage.wait(lambda: stage.get("deploy", "mixed"), 30, "the queue has its workers' Deployment")
+    stage.served("mixed")
     stage.wait(lambda: _images(stage, "windrow.dev/queueworker=mixed") == {image}, 150, f"{which}: the workers are of {image}")
     stage.all_ready(120)
     tags = {one.rpartition(":")[2] for one in _images(stage, "app.kubernetes.io/component=server")}

@@ -109,6 +109,11 @@ class Stage:
         """The pods of one of the chart's parts."""
         return self.pods(f"app.kubernetes.io/component={name}")
 
+    def served(self, *queues: str) -> None:
+        """Wait until the operator has made the Deployments of these queues' workers."""
+        for queue in queues:
+            self.wait(lambda queue=queue: self.get("deploy", queue), 30, f"queue {queue} has its workers' Deployment")
+
     def all_ready(self, timeout: float = POD_IS_READY_S) -> None:
         """Wait until operator, servers, Redis and PostgreSQL are ready, and every Deployment has what it asks for."""
 
@@ -181,7 +186,7 @@ class Stage:
             self.kubectl("exec", "evidence", "--", "sh", "-c", "cat /tmp/evidence 2>/dev/null || true", namespace=EVIDENCE)
         )
 
-    def start_producer(self, image: str) -> None:
+    def start_producer(self, image: str, name: str = "producer") -> None:
         """A pod that may reach Redis, as an application of the user's would."""
         url = {"name": "REDIS_URL", "valueFrom": {"secretKeyRef": {"name": "windrow", "key": "REDIS_URL"}}}
         hardened = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -189,16 +194,16 @@ class Stage:
             "name": "producer", "image": image, "command": ["sleep", "100000"], "imagePullPolicy": "IfNotPresent",
             "env": [url], "securityContext": hardened,
         }  # fmt: skip
-        self.kubectl("delete", "pod", "producer", "--ignore-not-found", "--grace-period=0", "--force")
+        self.kubectl("delete", "pod", name, "--ignore-not-found", "--grace-period=0", "--force")
         self.apply({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "producer", "namespace": self.namespace, "labels": {"windrow.dev/redis-client": "true"}},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": {"windrow.dev/redis-client": "true"}},
             "spec": {
                 "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
                 "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container],
             },
         })  # fmt: skip
-        self.kubectl("wait", "--for=condition=Ready", "pod/producer", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
 
     def send(self, task: str, queue: str, arguments: Sequence[Sequence[Any]], every: float = 0) -> list[str]:
         """Call a task once for each list of arguments, `every` so many seconds; the ids of what was accepted."""
