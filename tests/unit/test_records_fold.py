@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from windrow.broker.events import new_id
+from windrow.records.clean import execution_id
 from windrow.records.fold import fold
 from windrow.records.rows import AttemptRow, ExecutionRow
 from windrow.records.states import FINALS
@@ -227,3 +228,36 @@ def test_an_attempt_says_which_release_ran_it(tells):
     assert version({**tells(), "version": "0.2.0"}) == "0.2.0"
     assert version(tells()) is None
     assert version({**started(), "version": "0.2.0"}, ended("success", "success")) == "0.2.0"
+
+
+EACH = [
+    accepted(),
+    started(),
+    {"k": "progress", "id": ID, "t": 1_700_000_002.0, "attempt": A1, "state": "HALF", "meta": "1"},
+    RETRIED,
+    AGAIN,
+    moved("delayed", 1_700_000_050.0),
+    recovered("ready", attempt=A2),
+    REFUSED,
+    ended("success", "success", A2, retries=1),
+]
+
+
+@pytest.mark.parametrize("later", [{"later": 1}, {"later": {"of": ["any"]}, "state_of_later": "x"}])
+def test_fields_of_a_later_release_change_nothing(later):
+    """Whatever they hold, in whichever event, inside `of` too."""
+    told = [event | later | ({"of": event["of"] | later} if event.get("of") else {}) for event in EACH]
+    assert run(*told) == run(*EACH) != run(*EACH[:-1])
+
+
+@pytest.mark.parametrize("kind", sorted({event["k"] for event in EACH}))
+def test_fields_that_an_earlier_release_did_not_tell_are_missed_by_nobody(kind):
+    """An event with its kind, its execution and its time alone is recorded, before and after the others."""
+    bare = {"k": kind, "id": ID, "t": 1_700_000_000.5}
+    assert one(run(bare, *EACH, bare)).state == one(run(*EACH)).state
+
+
+def test_kinds_of_a_later_release_are_passed_over():
+    """They are about no execution, as far as this release knows."""
+    assert execution_id({"k": "started", "id": ID}, 1_700_000_000.0) == UUID(ID)
+    assert execution_id({"k": "a later kind", "id": ID}, 1_700_000_000.0) is None
