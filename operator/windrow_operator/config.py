@@ -35,7 +35,7 @@ class Config:
     port: int = 0
     """`WINDROW_PORT`: their port; 0 takes a free one."""
     log_format: str = "console"
-    """`WINDROW_LOG_FORMAT`."""
+    """`WINDROW_LOG_FORMAT`: the operator's, and its workers'."""
     identity: str = ""
     """`POD_NAME`, else the host's name, and some letters: the name in the Lease."""
 
@@ -60,6 +60,7 @@ class Config:
                 key_prefix=settings.key_prefix,
                 pod_monitors=_yes(env, "WINDROW_POD_MONITORS"),
                 ca_secret=env.get("WINDROW_WORKER_CA_SECRET", ""),
+                log_format=settings.log_format,
             ),
             redis_url=settings.redis_url,
             host=settings.host,

@@ -24,10 +24,11 @@ _HUNG_GRACE_S = 30
 
 
 def pod_template(
-    spec: QueueWorker, *, image: str, secret: str, key_prefix: str, document: str, grace_s: int, ca_secret: str = ""
+    spec: QueueWorker, *, image: str, secret: str, key_prefix: str, document: str, grace_s: int, ca_secret: str, log_format: str
 ) -> dict[str, Any]:
     """A Deployment's `spec.template`."""
     template = spec.spec.template
+    environment = _environment(spec, secret, key_prefix, document, log_format)
     pod = {
         "serviceAccountName": template.service_account_name or names.account_of(spec.name),
         "automountServiceAccountToken": False,
@@ -39,7 +40,7 @@ def pod_template(
             "seccompProfile": {"type": "RuntimeDefault"},
             **template.pod_security_context,
         },
-        "containers": [_container(spec, image, _environment(spec, secret, key_prefix, document), ca_secret)],
+        "containers": [_container(spec, image, environment, ca_secret)],
         "volumes": _volumes(template, ca_secret),
         **_as_given(template, names.selector(spec.name)),
     }
@@ -92,7 +93,7 @@ def _probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, 
     }
 
 
-def _environment(spec: QueueWorker, secret: str, key_prefix: str, document: str) -> dict[str, Any]:
+def _environment(spec: QueueWorker, secret: str, key_prefix: str, document: str, log_format: str) -> dict[str, Any]:
     """`env` and, where there is any, `envFrom`; what stands in `env` wins, and the last of several in `envFrom` does."""
     connection, template = spec.spec.connection, spec.spec.template
     env: dict[str, dict[str, Any]] = {
@@ -102,6 +103,8 @@ def _environment(spec: QueueWorker, secret: str, key_prefix: str, document: str)
     }
     if key_prefix:
         env["WINDROW_KEY_PREFIX"] = {"name": "WINDROW_KEY_PREFIX", "value": key_prefix}
+    if log_format != "console":  # a worker's own default
+        env["WINDROW_LOG_FORMAT"] = {"name": "WINDROW_LOG_FORMAT", "value": log_format}
     if connection is None:
         env["REDIS_URL"] = _from_secret("REDIS_URL", secret, optional=False)
         env["DATABASE_URL"] = _from_secret("DATABASE_URL", secret, optional=True)

@@ -41,6 +41,8 @@ class Platform:
     """Whether each queue gets a PodMonitor (its CRD must be there)."""
     ca_secret: str = ""
     """The Secret, in each QueueWorker's namespace, whose `ca.crt` workers see as `/etc/windrow/ca/ca.crt`."""
+    log_format: str = "console"
+    """How workers log, where a template's `env` doesn't say it: as the operator does."""
 
 
 def render(spec: QueueWorker, platform: Platform, owner_uid: str, replicas: int) -> list[Manifest]:
@@ -132,6 +134,7 @@ def _deployment(spec: QueueWorker, platform: Platform, replicas: int) -> Manifes
                 document=worker_document(spec),
                 grace_s=math.ceil(derive(spec).termination_grace_s),
                 ca_secret=platform.ca_secret,
+                log_format=platform.log_format,
             ),
         },
     }

@@ -171,3 +171,14 @@ def spin(self):
     except Exception as error:
         note("caught", self.request.id, type(error).__name__)
         raise
+
+
+@app.task
+def tell(text):
+    """Say it in each of the ways in which a task may."""
+    from celery.utils.log import get_task_logger
+
+    get_task_logger("tests.tell").info("told %s", text)
+    structlog.stdlib.get_logger("tests.structured").info("structured", text=text)
+    print(f"printed {text}")
+    raise KeyError(text)

@@ -20,6 +20,7 @@ def test_everything_comes_from_the_environment() -> None:
             "WINDROW_WORKER_CA_SECRET": "authority",
             "WINDROW_POD_MONITORS": "true",
             "WINDROW_KEY_PREFIX": "shop:",
+            "WINDROW_LOG_FORMAT": "json",
             "POD_NAME": "operator-7",
         }
     )
@@ -27,6 +28,7 @@ def test_everything_comes_from_the_environment() -> None:
     assert (config.platform.image, config.platform.secret) == ("registry/shop:3", "platform")
     assert config.platform.ca_secret == "authority"
     assert (config.platform.pod_monitors, config.platform.key_prefix) == (True, "shop:")
+    assert (config.log_format, config.platform.log_format) == ("json", "json")
     assert config.identity.startswith("operator-7_")
 
 

@@ -179,6 +179,15 @@ def test_a_key_prefix_is_the_platforms_alone() -> None:
     assert environment(theirs, Platform("windrow:1", "windrow", key_prefix="shop:"))["WINDROW_KEY_PREFIX"]["value"] == "shop:"
 
 
+def test_workers_log_as_the_operator_does_unless_their_template_says_otherwise() -> None:
+    """With the default nothing is written, so that no pod is replaced for it."""
+    platform = Platform("windrow:1", "windrow", log_format="json")
+    theirs = {"env": [{"name": "WINDROW_LOG_FORMAT", "value": "console"}]}
+    assert "WINDROW_LOG_FORMAT" not in environment()
+    assert environment({}, platform)["WINDROW_LOG_FORMAT"]["value"] == "json"
+    assert environment(theirs, platform)["WINDROW_LOG_FORMAT"]["value"] == "console"
+
+
 def test_what_a_template_may_not_decide_is_named() -> None:
     spec = queueworker(
         {

@@ -24,6 +24,7 @@ from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
 from windrow.worker import remote  # noqa: F401 - its commands take the place of Celery's
 from windrow.worker.guard import RECYCLED, Guard, Guarded, Keeping
+from windrow.worker.logs import log_as_json
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.port import Port
@@ -65,6 +66,8 @@ def run(spec: QueueWorker, settings: Settings) -> int:
     if settings.redis_url is None and not app.conf.broker_url:
         raise ValueError("REDIS_URL must say where Redis is, e.g. redis://127.0.0.1:6379/0")
     install(app, settings.redis_url, settings.key_prefix)
+    if settings.log_format == "json":
+        log_as_json(app, _log_level())
 
     def client(timeout: float) -> Client:
         return connect(settings.redis_url or app.conf.broker_url, timeout=timeout, key_prefix=settings.key_prefix)
@@ -139,7 +142,7 @@ def _serve(
         # task's own missing soft limit.
         time_limit=derived.hard_s,
         soft_time_limit=derived.soft_s,
-        loglevel=os.environ.get("WINDROW_LOG_LEVEL", "INFO"),
+        loglevel=_log_level(),
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
@@ -160,6 +163,10 @@ def _serve(
         logger.warning("could not say goodbye to Redis: %s", error)
 
     return int(worker.exitcode or 0)
+
+
+def _log_level() -> str:
+    return os.environ.get("WINDROW_LOG_LEVEL", "INFO")
 
 
 def _stop(session: Session) -> None:
