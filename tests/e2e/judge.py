@@ -7,6 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+UNSENT_S = 0.5
+"""An end is acknowledged within milliseconds; so long it takes on a machine that is busy."""
+DYING_S = 5.0
+"""From asking for a container's death until it is dead."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -23,6 +28,19 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Blow:
+    """A worker that was killed without any grace."""
+
+    pod: str
+    at: float
+    """When that was asked for, by the evidence pod's clock."""
+
+    def cuts_off(self, start: float, end: Line) -> bool:
+        """Whether this end, of a run that had started before, may have died with its worker on its way to Redis."""
+        return end.pod == self.pod and start < self.at and self.at - UNSENT_S <= end.at <= self.at + DYING_S
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The figures of one row."""
 
@@ -30,11 +48,13 @@ class Verdict:
     missing: int
     """Accepted, and without an end of its body, or not `success` on record."""
     finished_twice: int
-    """Tasks whose body came to its end twice."""
+    """Tasks whose body came to its end twice, those aside whose first end can't have been told."""
     repeated: int
     """Starts of a body beyond the first."""
     overlapping: int
     """Tasks two of whose bodies were alive at the same moment."""
+    unsent: int = 0
+    """Tasks whose body ended while its worker was being killed, and again elsewhere: the first end never reached Redis."""
     detail: Mapping[str, list[str]] = field(default_factory=dict)
 
 
@@ -48,33 +68,42 @@ def read(text: str) -> list[Line]:
     return found
 
 
-def judge(accepted: Iterable[str], lines: Iterable[Line], records: Mapping[str, str]) -> Verdict:
-    """Judge the tasks of one row; `records` has the state on record by task id."""
+def judge(accepted: Iterable[str], lines: Iterable[Line], records: Mapping[str, str], blow: Blow | None = None) -> Verdict:
+    """Judge the tasks of one row; `records` has the state on record by task id, `blow` is what left no grace."""
     wanted = list(accepted)
     runs: dict[str, dict[str, list[Line]]] = defaultdict(lambda: defaultdict(list))
     for line in lines:
         runs[line.task][line.token].append(line)
-    missing, twice, overlapping, repeated = [], [], [], 0
+    missing, twice, overlapping, repeated, unsent = [], [], [], 0, 0
     for task in wanted:
         mine = runs.get(task, {})
-        ends = sum(any(line.what == "end" for line in run) for run in mine.values())
+        found = [(min(line.at for line in run), end) for run in mine.values() if (end := _end(run))]
+        ends = len(found)
         if not ends or records.get(task) != "success":
             missing.append(f"{task}: {len(mine)} starts, {ends} ends, {records.get(task)!r} on record")
-        if ends > 1:
+        cut_off = [end for start, end in found if blow is not None and blow.cuts_off(start, end)]
+        if ends - len(cut_off) > 1:
             twice.append(task)
+        elif ends > 1:
+            unsent += 1
         repeated += max(0, len(mine) - 1)
         spans = sorted((min(line.at for line in run), max(line.at for line in run)) for run in mine.values())
         if any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans)):
             overlapping.append(task)
-    found = {"missing": missing, "finished_twice": twice, "overlapping": overlapping}
+    detail = {"missing": missing, "finished_twice": twice, "overlapping": overlapping}
     return Verdict(
         len(wanted),
         len(missing),
         len(twice),
         repeated,
         len(overlapping),
-        {name: what[:5] for name, what in found.items() if what},
+        unsent,
+        {name: what[:5] for name, what in detail.items() if what},
     )
+
+
+def _end(run: Iterable[Line]) -> Line | None:
+    return next((line for line in run if line.what == "end"), None)
 
 
 def p99(values: Iterable[float]) -> float:

@@ -32,6 +32,8 @@ class Outcome:
         """Take in the tasks of a load; `repeats`: whether a body may have started again."""
         for name in ("accepted", "missing", "finished_twice", "repeated", "overlapping"):
             setattr(self, name, getattr(self, name) + getattr(verdict, name))
+        if verdict.unsent:
+            self.notes["unsent"] = self.notes.get("unsent", 0) + verdict.unsent
         for name in ("missing", "finished_twice", "overlapping"):
             if getattr(verdict, name):
                 self.wrong.append(f"{name} must be 0 and is {getattr(verdict, name)}: {verdict.detail.get(name)}")

@@ -52,17 +52,11 @@ ROWS = (
         after=("queues",),
     ),
     Row(
-        "workers",
-        "five faults of workers at once",
-        rows_faults.workers,
-        tuple(f"worker_{name}" for name in rows_faults.WORKERS),
-        after=("queues",),
-    ),
-    Row(
-        "platform",
-        "the platform's pods in turn",
-        rows_faults.platform,
-        (*(f"{name}_deleted" for name in rows_faults.PLATFORM), "totals"),
+        "faults",
+        "a busy worker pod deleted, deleted by force, evicted, its container killed, a child out of memory; "
+        "then all pods of operator, servers, Redis, PostgreSQL deleted; at last the exact totals",
+        rows_faults.faults,
+        (*map(rows_faults.row_name, (*rows_faults.WORKERS, *rows_faults.PLATFORM)), "totals"),
         after=("queues",),
     ),
     Row("upgrade", "helm upgrade to another image under load", _upgrade, after=("install",)),

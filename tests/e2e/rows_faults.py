@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tests.e2e.judge import Blow
 from tests.e2e.row import Outcome, tried
 from tests.e2e.stage import Stage, Wrong, clock, spread
 from tests.e2e.totals import totals_agree
@@ -18,6 +20,8 @@ WORKERS = ("delete", "force", "evict", "kill", "oom")
 PLATFORM = ("operator", "server", "redis", "postgresql")
 REPEATS = frozenset({"force", "kill", "oom"})
 """Faults that leave no grace: a body may start again, never beside its first run."""
+BLOWS = frozenset({"force", "kill"})
+"""Faults that kill a whole worker, and with it an end that is on its way to Redis."""
 SETTLED_S = 200.0
 Fault = Callable[[Stage, list[str]], Mapping[str, Any]]
 """Brings a fault about, for tasks that run, and says what of it there is to note."""
@@ -52,10 +56,11 @@ def _run(stage: Stage, name: str, fault: Fault, struck: threading.Event) -> Outc
         if name == "oom":
             ids = stage.send("e2e.hog", name, [[20, f"hog-{clock()}"]]) + ids
         stage.in_flight(ids, IN_FLIGHT)
-        begun = clock()
+        begun, at = clock(), time.time()  # the node has this machine's clock
         outcome.notes |= fault(stage, ids)
         struck.set()
-        outcome.add(stage.settled(ids, SETTLED_S), repeats=name in REPEATS)
+        blow = Blow(outcome.notes["pod"], at) if name in BLOWS else None
+        outcome.add(stage.settled(ids, SETTLED_S, blow), repeats=name in REPEATS)
         outcome.notes["settled_s"] = round(clock() - begun, 1)
     except Wrong as reason:
         outcome.wrong.append(str(reason))
@@ -100,17 +105,17 @@ def _oom(stage: Stage, ids: list[str]) -> Mapping[str, Any]:
     return {"killed": again()}
 
 
-def workers(stage: Stage) -> Mapping[str, Outcome]:
-    """Five faults, each upon a queue of its own with 200 tasks in flight; the next comes while the last one's tasks run."""
-    faults = {"delete": _delete, "force": _force, "evict": _evict, "kill": _kill, "oom": _oom}
-    return {f"worker_{name}": outcome for name, outcome in _in_turn(stage, faults).items()}
-
-
-def platform(stage: Stage) -> Mapping[str, Outcome]:
-    """Operator, servers, Redis, PostgreSQL in turn, 200 tasks in flight each time, and all ready again before the next."""
-    faults = {name: functools.partial(_delete_component, name) for name in PLATFORM}
-    outcomes = {f"{name}_deleted": outcome for name, outcome in _in_turn(stage, faults).items()}
+def faults(stage: Stage) -> Mapping[str, Outcome]:
+    """Each fault upon 200 tasks of its own, workers' first, then all pods of one part of the platform after the other."""
+    each: dict[str, Fault] = {"delete": _delete, "force": _force, "evict": _evict, "kill": _kill, "oom": _oom}
+    each |= {name: functools.partial(_delete_component, name) for name in PLATFORM}
+    outcomes = {row_name(name): outcome for name, outcome in _in_turn(stage, each).items()}
     return outcomes | {"totals": tried(lambda: Outcome(notes={"finished": totals_agree(stage)}))}
+
+
+def row_name(fault: str) -> str:
+    """What a fault is called in the table."""
+    return f"worker_{fault}" if fault in WORKERS else f"{fault}_deleted"
 
 
 def _in_turn(stage: Stage, faults: Mapping[str, Fault]) -> dict[str, Outcome]:

@@ -59,7 +59,14 @@ def inside(stage: Stage) -> Outcome:
             not _reached(stage, "evidence", f"windrow-redis.{stage.namespace}", 6379, namespace=EVIDENCE),
             "a pod of another namespace must not reach Redis",
         )
-        outcome.notes["refused_connections"] = len(refused) + 1
+        strangers = stage.get("pod", "evidence", namespace=EVIDENCE)["status"]["podIP"]
+        outcome.check(_reached(stage, worker, strangers, 9000), "workers may reach anything, and this one does not")
+        for pod in ("deploy/windrow-server", "deploy/windrow-operator"):
+            outcome.check(not _reached(stage, pod, strangers, 9000), f"{pod} must not reach another namespace's pod, and does")
+        ask = f"redis-cli -h {strangers} -p 9000 ping 2>&1 || true"
+        said = stage.kubectl("exec", "windrow-redis-0", "--", "sh", "-c", ask)
+        outcome.check("Could not connect" in said, f"Redis must reach nobody, and does: {said!r}")
+        outcome.notes["refused_connections"] = len(refused) + 4
     account = f"system:serviceaccount:{stage.namespace}:windrow-operator"
     for verb, what, name in FORBIDDEN:
         for namespace in (stage.namespace, "kube-system"):

@@ -19,8 +19,8 @@ from tests.e2e.stage import ROOT, Stage, Wrong, clock
 PROJECT = ROOT / "deploy/examples/own-project"
 OWN_TASKS = ROOT / "deploy/examples/own-tasks"
 IMAGE, MAIL_IMAGE = "example/shop:1", "example/mail:1"
-MAILS = 10
-ORDERS = 60
+MAILS = 4
+ORDERS = 12
 SELL = f"""
 import json
 from celery import chord

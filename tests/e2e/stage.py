@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from deploy.cluster import Cluster
-from tests.e2e.judge import Line, Verdict, judge, read
+from tests.e2e.judge import Blow, Line, Verdict, judge, read
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -230,7 +230,7 @@ class Stage:
         must(found, f"a pod of {queue} must be busy, and none of {len(busy)} busy pods is its")
         return str(found[0])
 
-    def settled(self, ids: Sequence[str], timeout: float) -> Verdict:
+    def settled(self, ids: Sequence[str], timeout: float, blow: Blow | None = None) -> Verdict:
         """Wait until all are final on record, and judge them."""
         listed = ",".join(f"'{one}'" for one in ids)
         count = f"select count(*) from windrow.executions where finished_at is not null and task_id in ({listed})"
@@ -245,7 +245,7 @@ class Stage:
             self.wait(final, timeout, f"all {len(ids)} are final on record", pause=1)
         except Wrong as late:
             self.state.setdefault("late", []).append(str(late))
-        return judge(ids, self.evidence(), self.records(ids))
+        return judge(ids, self.evidence(), self.records(ids), blow)
 
     def show(self, name: str) -> None:
         """Write down what there is to see, for a row that failed."""

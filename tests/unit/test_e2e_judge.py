@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.judge import Line, judge, p99, read
+from tests.e2e.judge import Blow, Line, judge, p99, read
 
 
 def run(task: str, token: str, start: float, *rest: tuple[float, str]) -> list[Line]:
@@ -46,6 +46,29 @@ def test_a_body_that_came_to_its_end_twice_has_finished_twice() -> None:
     twice = judge(["a"], [*WHOLE, *again], {"a": "success"})
     assert (twice.finished_twice, twice.repeated, twice.detail["finished_twice"]) == (1, 1, ["a"])
     assert judge(["a"], [*WHOLE, WHOLE[-1]], {"a": "success"}).finished_twice == 0
+
+
+@pytest.mark.parametrize(
+    ("blow", "twice", "unsent"),
+    [
+        pytest.param(Blow("pod-x", 9.3), 0, 1, id="its worker was struck within half a second"),
+        pytest.param(Blow("pod-x", 8.0), 0, 1, id="its worker was dying"),
+        pytest.param(Blow("pod-x", 9.8), 1, 0, id="its worker had time to tell"),
+        pytest.param(Blow("pod-y", 9.3), 1, 0, id="another worker was struck"),
+        pytest.param(Blow("pod-x", 0.5), 1, 0, id="it had not yet started when the worker was struck"),
+        pytest.param(None, 1, 0, id="nobody was struck"),
+    ],
+)
+def test_an_end_that_died_with_its_worker_on_its_way_is_no_second_end(blow: Blow | None, twice: int, unsent: int) -> None:
+    """The body ended at 9 s in pod-x, and again in pod-y; no queue can know of the first."""
+    verdict = judge(["a"], [*WHOLE, *run("a", "y", 20.0, (25.0, "end"))], {"a": "success"}, blow)
+    assert (verdict.finished_twice, verdict.unsent, verdict.repeated) == (twice, unsent, 1)
+
+
+def test_two_ends_beside_one_that_was_cut_off_are_two() -> None:
+    """The blow explains one of three."""
+    lines = [*WHOLE, *run("a", "y", 20.0, (25.0, "end")), *run("a", "z", 30.0, (35.0, "end"))]
+    assert judge(["a"], lines, {"a": "success"}, Blow("pod-x", 9.3)).finished_twice == 1
 
 
 def test_a_body_that_was_cut_off_and_ran_again_is_repeated_only() -> None:
