@@ -22,7 +22,7 @@ REPEATS = frozenset({"force", "kill", "oom"})
 """Faults that leave no grace: a body may start again, never beside its first run."""
 BLOWS = frozenset({"force", "kill"})
 """Faults that kill a whole worker, and with it an end that is on its way to Redis."""
-SETTLED_S = 200.0
+SETTLED_S = 330.0
 Fault = Callable[[Stage, list[str]], Mapping[str, Any]]
 """Brings a fault about, for tasks that run, and says what of it there is to note."""
 

@@ -142,3 +142,15 @@ def test_a_relay_without_a_process_says_so() -> None:
     relay.close()
     assert relay.page({})[0] == "503 Service Unavailable"
     assert time.monotonic() - began < 1
+
+
+def test_a_standstill_is_told_once_with_where_the_process_is(caplog: pytest.LogCaptureFixture) -> None:
+    """A restarted worker leaves in its log what it was at; the probe asks every few seconds, and is told once."""
+    vitals = Vitals()
+    vitals.turn()
+    vitals._turned[0] -= STALE_SECONDS + 1
+    made = probes(vitals)
+    assert made.not_alive()
+    assert made.not_alive()
+    (record,) = caplog.records
+    assert "test_a_standstill_is_told_once_with_where_the_process_is" in record.getMessage()

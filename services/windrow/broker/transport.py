@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import redis
@@ -48,6 +48,10 @@ def _left_out_when_full() -> Iterator[None]:
 
 
 Rejecter = Callable[[Taken, str], None]
+
+
+READ_SECONDS = 1.0
+"""A read of remote control that finds nothing ends after this time; the event loop does nothing else meanwhile."""
 
 
 class Channel(stock.Channel):
@@ -209,6 +213,13 @@ class Channel(stock.Channel):
         refresh_every = min(self._binding_ttl(queue) for queue in queues) / 1000 / 3
         refresh = now - self._binding_expiry_refreshed_at >= refresh_every
         return bool(refresh or now - self._bindings_swept_at >= stock.BINDING_SWEEP_INTERVAL)
+
+    @cached_property
+    def subclient(self) -> redis.client.PubSub:
+        """The connection that hears remote control; a read that finds nothing ends: redis-py's own waits for ever."""
+        made: redis.client.PubSub = stock.Channel.subclient.__get__(self, type(self))
+        made.parse_response = partial(made.parse_response, block=False, timeout=READ_SECONDS)  # type: ignore[method-assign]
+        return made
 
     def connection_maker(self) -> Callable[[int], redis.Connection]:
         """What makes connections like this channel's own, for a wire."""

@@ -6,11 +6,17 @@ drained. It does not depend on Redis, nor on being busy. Liveness fails only for
 
 from __future__ import annotations
 
+import logging
 import mmap
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 1.0
 """How often a worker notes that its event loop turns."""
@@ -66,6 +72,8 @@ class Probes:
     """Since when Redis has answered each beat (monotonic seconds); None while it does not."""
     at_work: Callable[[], bool] = lambda: False
     """Whether a task runs that may hold the event loop until its hard limit."""
+    told: list[float] = field(default_factory=list)
+    """The standstill that the log was told of."""
 
     def not_ready(self) -> str | None:
         """Why this worker is not there to take work."""
@@ -81,7 +89,11 @@ class Probes:
             return None
         still = standstill(time.monotonic(), self.vitals.last_turn, self.answered_since())
         if still <= STALE_SECONDS:
+            self.told.clear()
             return None
+        if not self.told:
+            self.told.append(still)
+            logger.error("the event loop has stood still for %.0f s; this process is here:\n%s", still, where_it_is())
         return f"the worker's event loop has stood still for {still:.0f} s, though Redis answers"
 
 
@@ -90,3 +102,9 @@ def standstill(now: float, last_turn: float | None, answered_since: float | None
     if last_turn is None or answered_since is None:
         return 0.0
     return max(now - max(last_turn, answered_since), 0.0)
+
+
+def where_it_is() -> str:
+    """The main thread's stack, for whoever reads the log of a worker that was restarted."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return "".join(traceback.format_stack(frame)) if frame is not None else "the main thread has no stack"
