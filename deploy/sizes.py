@@ -12,7 +12,7 @@ from deploy.cluster import debian, release
 from deploy.cluster.images import Builder, build_base
 from deploy.cluster.parts import BuildFailed, Missing
 
-MIB = 1 << 20
+MB = 1_000_000
 MOST = {"compressed": 120.0, "unpacked": 350.0}
 """MB beyond a base with Python."""
 
@@ -41,7 +41,7 @@ def main() -> int:
     except (Missing, BuildFailed) as reason:
         print(reason, file=sys.stderr)
         return 1
-    sizes = {"unpacked": sum(size for size, _ in own) / MIB, "compressed": sum(size for _, size in own) / MIB}
+    sizes = {"unpacked": sum(size for size, _ in own) / MB, "compressed": sum(size for _, size in own) / MB}
     for name, size in sizes.items():
         print(f"{tag} {name}: {size:.0f} MB beyond its base, at most {MOST[name]:.0f}")
     return 0 if all(size <= MOST[name] for name, size in sizes.items()) else 1

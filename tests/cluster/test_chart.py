@@ -22,6 +22,7 @@ from tests.workers import ROOT
 
 CHART, CRDS = ROOT / "charts/windrow", ROOT / "charts/windrow-crds"
 SETS = sorted((CHART / "ci").glob("*-values.yaml"))
+EXAMPLES = sorted((ROOT / "deploy/examples").glob("*/values.yaml"))
 HELMS = (parts.HELM3, parts.HELM4)
 KUBERNETES = "1.34.4"
 ANSWERED = {
@@ -87,7 +88,7 @@ def test_lint_finds_nothing(source: Source, chart: Path) -> None:
     helm(source, "lint", "--strict", str(chart), *sets)
 
 
-@pytest.mark.parametrize("values", SETS, ids=lambda values: values.stem)
+@pytest.mark.parametrize("values", [*SETS, *EXAMPLES], ids=lambda values: f"{values.parent.name}-{values.stem}")
 def test_both_helms_render_the_same(values: Path) -> None:
     """What is applied does not depend on helm's version, passwords apart."""
     three, four = (_without_passwords(rendered(values, source)) for source in HELMS)

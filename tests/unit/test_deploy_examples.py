@@ -13,8 +13,9 @@ import yaml
 from tests.workers import ROOT
 from windrow import __version__
 from windrow.cli.group import _COMMANDS
-from windrow.queues import load_specs
+from windrow.queues import derive, load_specs
 from windrow.queues.model import QueueWorker
+from windrow.queues.quantities import parse_duration
 
 EXAMPLES = ROOT / "deploy/examples"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text(encoding="utf-8"))
@@ -77,13 +78,18 @@ def test_compose_serves_the_default_queues_as_the_chart_does() -> None:
     assert set(values["queues"]) <= set(COMPOSE["services"])
     spec = json.loads(COMPOSE["services"]["long-running"]["environment"]["WINDROW_SPEC"])
     assert spec["spec"] == values["queues"]["long-running"]
-    QueueWorker.model_validate(spec)
+    for name, own in values["queues"].items():
+        document = {"apiVersion": "windrow.dev/v1alpha1", "kind": "QueueWorker", "metadata": {"name": name}, "spec": own}
+        grace = derive(QueueWorker.model_validate(document)).termination_grace_s
+        assert parse_duration(COMPOSE["services"][name]["stop_grace_period"]) >= grace, name
 
 
 def test_compose_shows_no_password_in_an_argument() -> None:
     """`ps` would show it to everybody on the machine."""
     for service in COMPOSE["services"].values():
         assert "PASSWORD:-" not in json.dumps(service.get("command", ""))
+        # A shell before the server would keep SIGTERM from it.
+        assert service.get("command", [""])[0] != "sh"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/README.md")), ids=lambda path: path.parent.name)
