@@ -69,6 +69,7 @@ def test_what_is_in_flight_counts(operator: Operators, agent: Agent, queueworker
     publish(redis_url, worker.queue, 5, seconds=0.2)
     wait_until(is_at(worker, 8), 30, "8 pods are ready")
     wait_until(is_at(worker, 3), 18, "only the busy ones are left")
+    wait_until(lambda: len(agent.record("terminating")) >= 5, 5, "the agent has seen five go")
     assert {line["busy"] for line in agent.record("terminating")} == {0}
     reading = observe.observe(connect(redis_url), [worker.queue])[worker.queue]
     assert (reading.ready, reading.in_flight) == (0, 3)
