@@ -158,7 +158,10 @@ def test_priorities_are_kombus_steps(side: Side) -> None:
     ]  # what a stock worker has prefetched keeps its order
     low = side.task("work").apply_async(priority=9)
     high = side.task("work").apply_async(priority=0)
-    for result in (*filler, low, high):
+    after = [
+        side.task("work").apply_async((0.1,), priority=0) for _ in range(4)
+    ]  # else both start in the same moment, each in a slot of its own
+    for result in (*filler, *after, low, high):
         result.get(timeout=20)
     order = [line[3] for line in side.work.lines() if line[2] == "start"]
     assert order.index(high.id) < order.index(low.id)
