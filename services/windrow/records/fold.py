@@ -26,6 +26,7 @@ RETRIES: Final = "retries"
 FAILURES: Final = "failures"
 REFUSALS: Final = "refusals"
 STARTS: Final = "starts"
+LOGS_DROPPED: Final = "logs_dropped"
 
 LATE: Final = "late"
 IN_TIME: Final = "in_time"
@@ -261,7 +262,11 @@ class _Fold:
         attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
         attempt.run_s = clean.number(event.get("run"))
         attempt.peak_bytes = clean.size(event.get("peak"))
-        attempt.log = _last(event.get("log"), clean.LOG)
+        log = event.get("log")
+        if isinstance(log, str):
+            attempt.log = _last(log, clean.LOG)
+        elif log is False:
+            self.rows.totals[(LOGS_DROPPED, attempt.queue, OTHER, "")] += 1
         if attempt.wait_s is None:
             attempt.wait_s = clean.number(event.get("wait"))
         if outcome != "success":
