@@ -146,6 +146,8 @@ def _zeros(platform: Pages) -> None:
     assert [value for _, value in _of("windrow_retries_total", leader, ADD)] == [0]
     reasons = set(values(leader, "windrow_scaling_decisions_total"))
     assert reasons >= {(("queue", pool), ("reason", str(reason))) for pool in POOLS for reason in Reason}
+    starts = {(("queue", pool), ("result", result)) for pool in POOLS for result in ("in_time", "late")}
+    assert values(leader, "windrow_starts_total") == dict.fromkeys(starts, 0)
     for pool, url in platform.workers.items():
         text = get(url)
         outcomes = {labels[0][1]: value for labels, value in _of("windrow_task_attempts_total", text, FAIL)}
