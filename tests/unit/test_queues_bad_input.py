@@ -69,6 +69,21 @@ SPECS = {
         "spec.timeLimits.soft must be a duration such as 90s, 10m, 1h10m or 500ms, not 'soon'",
     ),
     "rate": ("spec:\n  rateLimit: 0/m", 6, "spec.rateLimit must be a rate such as 10/s, 100/m or 3600/h, not '0/m'"),
+    "percentage": (
+        "spec:\n  objectives: {success: {target: 0.995}}",
+        6,
+        "spec.objectives.success.target must be a percentage from 1% to 99.9999%, such as 99.5%, not 0.995",
+    ),
+    "no budget at all": (
+        "spec:\n  objectives:\n    start: {within: 30s, target: 100%}",
+        7,
+        "spec.objectives.start.target must be a percentage from 1% to 99.9999%, such as 99.5%, not '100%'",
+    ),
+    "a start objective without its time": (
+        "spec:\n  objectives:\n    start: {target: 99%}",
+        7,
+        "spec.objectives.start.within must be given, not left out",
+    ),
     "memory": (
         "spec:\n  recycle: {memory: 512}",
         6,

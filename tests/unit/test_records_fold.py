@@ -166,6 +166,37 @@ def test_totals_count_what_really_happened_once(events, totals, split):
     assert {key[1:3] for key in counted} <= {("default", "a.task")}
 
 
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize(
+    "events",
+    [
+        [started(), ended("success", "success")],
+        [ended("success", "success")],
+        [ended("success", "success"), started()],
+        [started(), started(), recovered("ready")],
+    ],
+)
+def test_a_start_counts_once_against_its_queues_objective(events, late):
+    """Whichever event tells of it first, and however often it is told."""
+    rows = run(accepted(), *({**event, "late": late} if event["k"] != "recovered" else event for event in events))
+    starts = {key: number for key, number in rows.totals.items() if key[0] == "starts"}
+    assert starts == {("starts", "default", "other", "late" if late else "in_time"): 1}
+
+
+def test_a_start_without_an_objective_is_not_counted():
+    """A worker whose spec promises nothing, or of an earlier release, says nothing of being late."""
+    assert not [key for key in run(accepted(), started(), ended("success", "success")).totals if key[0] == "starts"]
+
+
+def test_an_attempt_keeps_its_peak_and_the_end_of_its_log():
+    """The peak beyond 2 GiB too; of the log the last 64 KiB."""
+    rows = run(accepted(), ended("success", "success", peak=5_000_000_000, log="x" * 70_000 + "end"))
+    (attempt,) = rows.attempts.values()
+    assert attempt.peak_bytes == 5_000_000_000
+    assert len(attempt.log) == 65_536
+    assert attempt.log.endswith("xend")
+
+
 def test_rejected_executions_are_counted_under_other():
     """A rejected message's task name is the sender's word: it must not make series without bounds."""
     rows = run(ended("rejected", None, None, task="x" * 50))

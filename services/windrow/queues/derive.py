@@ -35,6 +35,8 @@ class Derived:
     """After how many tasks a process is replaced."""
     recycle_memory: int | None
     """From how many bytes on a process is replaced."""
+    start_within_s: float | None
+    """After how long a wait an attempt has started late; None without an objective."""
     celery_settings: dict[str, object]
     """What the worker sets on the app's configuration, whatever the app says itself."""
 
@@ -57,6 +59,7 @@ def derive(spec: QueueWorker) -> Derived:
         rate_burst=max(1, math.ceil(rate * RATE_BURST_S)) if rate is not None else 1,
         recycle_tasks=recycle.tasks,
         recycle_memory=recycle.memory,
+        start_within_s=given.objectives.start.within if given.objectives.start is not None else None,
         celery_settings={
             "worker_concurrency": given.concurrency,
             # How much is taken ahead is the transport's decision, from measured run times.

@@ -100,8 +100,10 @@ _WEEK = 7 * 24 * 3600.0
 _DURATION = Written(q.DURATION_PATTERN, q.DURATION_MUST, 32)
 _MEMORY = Written(q.MEMORY_PATTERN, q.MEMORY_MUST, 20)
 _RATE = Written(q.RATE_PATTERN, q.RATE_MUST, 20)
+_PERCENT = Written(q.PERCENT_PATTERN, q.PERCENT_MUST, 20)
 _AS_DURATION = PlainSerializer(q.format_duration, return_type=str, when_used="json")
 _AS_MEMORY = PlainSerializer(q.format_memory, return_type=str, when_used="json")
+_AS_PERCENT = PlainSerializer(q.format_percent, return_type=str, when_used="json")
 
 Duration = Annotated[float, Between(0.001, _WEEK), _DURATION.parsed_by(q.parse_duration), _AS_DURATION, _DURATION]
 """Seconds, written `90s`, `10m`, `1h10m`, `500ms`; from 1 ms to a week."""
@@ -111,6 +113,9 @@ Window = Annotated[float, Between(0.0, _WEEK), _DURATION.parsed_by(q.parse_durat
 
 Memory = Annotated[int, _MEMORY.parsed_by(q.parse_memory), _AS_MEMORY, _MEMORY]
 """Bytes, written `512Mi`."""
+
+Percent = Annotated[float, _PERCENT.parsed_by(q.parse_percent), _AS_PERCENT, _PERCENT]
+"""A ratio, written `99.5%`."""
 
 Rate = Annotated[str, _RATE.parsed_by(q.checked_rate), _RATE]
 """A rate as it was written, `100/m`; `quantities.parse_rate` gives tasks a second."""

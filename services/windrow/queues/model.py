@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic.alias_generators import to_camel
 
-from windrow.queues.fields import Duration, Memory, Pattern, Rate, Window, refuse
+from windrow.queues.fields import Duration, Memory, Pattern, Percent, Rate, Window, refuse
 from windrow.queues.quantities import format_duration
 from windrow.queues.source import Source
 
@@ -155,6 +155,34 @@ class Scaling(_Part):
         return self
 
 
+class StartObjective(_Part):
+    """How soon attempts start."""
+
+    within: Duration = Field(
+        description="An attempt that waited, ready, longer than this has started late.",
+        examples=["30s"],
+    )
+    target: Percent = Field(description="The share of attempts that start in time.", examples=["99%"])
+
+
+class SuccessObjective(_Part):
+    """How many executions succeed."""
+
+    target: Percent = Field(
+        description="The share of ended executions that end as `success`; `cancelled` and `rejected` ones don't count.",
+        examples=["99.5%"],
+    )
+
+
+class Objectives(_Part):
+    """What the queue's users are promised: who is on call is called when it is about to be broken."""
+
+    start: StartObjective | None = Field(default=None, description="How soon attempts start. Left out: nothing is promised.")
+    success: SuccessObjective | None = Field(
+        default=None, description="How many executions succeed. Left out: nothing is promised."
+    )
+
+
 class SecretRef(_Part):
     """A Secret in the same namespace."""
 
@@ -247,6 +275,9 @@ class Spec(_Part):
         description="Pins the number of workers, also outside minReplicas and maxReplicas. Left out: autoscaled.",
     )
     scaling: Scaling = Field(default_factory=Scaling, description="How the autoscaler chooses the number of workers.")
+    objectives: Objectives = Field(
+        default_factory=Objectives, description="What is promised of the queue; alerts follow from it."
+    )
     connection: Connection | None = Field(default=None, description="Broker and database, when not the platform's.")
     template: Template = Field(default_factory=Template, description="What is particular to this queue's pods.")
 

@@ -1,4 +1,4 @@
-"""The three kinds of quantity a spec is written in: durations (`1h10m`), memory (`512Mi`) and rates (`100/m`)."""
+"""The quantities a spec is written in: durations (`1h10m`), memory (`512Mi`), rates (`100/m`), percentages (`99.5%`)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ MEMORY_PATTERN = r"^[1-9][0-9]*(Ki|Mi|Gi|k|M|G)$"
 """Memory as Kubernetes writes it, always with a unit."""
 RATE_PATTERN = r"^[0-9]*[1-9][0-9]*/(s|m|h)$"
 """A rate as Celery writes it, never nought: `paused` is the word for that."""
+PERCENT_PATTERN = r"^[1-9][0-9]?(\.[0-9]{1,4})?%$"
+"""A percentage from 1 % up to, but not, 100 %: an objective of all leaves no budget to spend."""
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _MEMORY = re.compile(r"([1-9]\d*)(Ki|Mi|Gi|k|M|G)", re.ASCII)
 _RATE = re.compile(r"(\d*[1-9]\d*)/([smh])", re.ASCII)
+_PERCENT = re.compile(r"([1-9]\d?(?:\.\d{1,4})?)%", re.ASCII)
 _MEMORY_UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 10**3, "M": 10**6, "G": 10**9}
 _RATE_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 DURATION_MUST = "must be a duration such as 90s, 10m, 1h10m or 500ms"
 MEMORY_MUST = "must be an amount of memory such as 512Mi or 2Gi"
 RATE_MUST = "must be a rate such as 10/s, 100/m or 3600/h"
+PERCENT_MUST = "must be a percentage from 1% to 99.9999%, such as 99.5%"
 
 
 def parse_duration(text: str) -> float:
@@ -64,6 +68,19 @@ def parse_rate(text: str) -> float:
     if match is None:
         raise ValueError(RATE_MUST)
     return int(match[1]) / _RATE_UNITS[match[2]]
+
+
+def parse_percent(text: str) -> float:
+    """The ratio that a percentage such as `99.5%` is; raises ValueError with what must hold."""
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise ValueError(PERCENT_MUST)
+    return round(float(match[1]) / 100, 6)
+
+
+def format_percent(ratio: float) -> str:
+    """The text that `parse_percent` reads back as this ratio."""
+    return f"{round(ratio * 100, 4):.4f}".rstrip("0").rstrip(".") + "%"
 
 
 def checked_rate(text: str) -> str:

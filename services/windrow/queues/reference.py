@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from windrow.queues.fields import Pattern, Written
 from windrow.queues.model import QueueWorker
-from windrow.queues.quantities import DURATION_PATTERN, MEMORY_PATTERN, RATE_PATTERN, format_duration
+from windrow.queues.quantities import DURATION_PATTERN, MEMORY_PATTERN, PERCENT_PATTERN, RATE_PATTERN, format_duration
 from windrow.queues.sentences import model_in
 
 _HEAD = """# QueueWorker
@@ -35,6 +35,7 @@ spec:
   rateLimit: 100/m
   recycle: {tasks: 1000, memory: 512Mi}
   scaling: {maxReplicas: 10, waitTarget: 30s}
+  objectives: {start: {within: 30s, target: 99%}, success: {target: 99.5%}}
 ```
 
 A duration is whole hours, minutes, seconds and milliseconds, at most a week: `90s`, `10m`, `1h10m`, `500ms`. A key that is left
@@ -66,7 +67,12 @@ _TAIL = """
 | Celery's own events | off: records and metrics have a stream of their own |
 """
 
-_KINDS = {DURATION_PATTERN: "duration", MEMORY_PATTERN: "memory, such as `512Mi`", RATE_PATTERN: "rate, such as `100/m`"}
+_KINDS = {
+    DURATION_PATTERN: "duration",
+    MEMORY_PATTERN: "memory, such as `512Mi`",
+    RATE_PATTERN: "rate, such as `100/m`",
+    PERCENT_PATTERN: "percentage, such as `99.5%`",
+}
 
 
 def page() -> str:

@@ -21,11 +21,14 @@ NAME: Final = 200
 VIEW: Final = 1_024
 MESSAGE: Final = 4_096
 TRACEBACK: Final = 16_384
+LOG: Final = 65_536
+"""Characters kept of what an attempt logged: its end."""
 
 _AHEAD_S: Final = 2 * 86_400.0
 """How far ahead of the recorder's clock an id may lie; beyond it no partition is made."""
 
 _INT_MAX: Final = 2**31 - 1
+_BIGINT_MAX: Final = 2**63 - 1
 _YEAR_9999: Final = 253_370_764_800.0
 
 
@@ -70,6 +73,11 @@ def count(value: Any) -> int:
         return min(max(value, 0), _INT_MAX)
     made = number(value)
     return 0 if made is None else int(min(max(made, 0), _INT_MAX))
+
+
+def size(value: Any) -> int | None:
+    """`value` as a number of bytes, or None when it is none."""
+    return min(value, _BIGINT_MAX) if type(value) is int and value > 0 else None
 
 
 def uuid(value: Any) -> UUID | None:

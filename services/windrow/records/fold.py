@@ -25,6 +25,11 @@ ATTEMPTS: Final = "attempts"
 RETRIES: Final = "retries"
 FAILURES: Final = "failures"
 REFUSALS: Final = "refusals"
+STARTS: Final = "starts"
+
+LATE: Final = "late"
+IN_TIME: Final = "in_time"
+"""How an attempt of a queue with a start objective has begun."""
 
 OTHER: Final = "other"
 """The task name under which rejected executions are counted: theirs is the sender's word, and without bounds."""
@@ -93,6 +98,7 @@ class _Fold:
         if known and (run < standing or (run == standing and tag == row.tag)):
             return
         identify(row, event)
+        row.trace_id = clean.text(event.get("trace"), 32) or row.trace_id
         # A task's counters stand at zero from its first acceptance on, so that a scrape may see them before they grow.
         self.rows.totals[(ATTEMPTS, row.queue, row.task, "")] += 0
         at = clean.moment(event.get("t"))
@@ -118,6 +124,7 @@ class _Fold:
         if attempt is not None:
             if attempt.outcome is not None:
                 return
+            self._count_start(attempt, event)
             attempt.started_at = attempt.started_at or clean.moment(event.get("t"))
             attempt.early = event.get("early") is True or None
         run = generation(row, event)
@@ -250,8 +257,11 @@ class _Fold:
         outcome = clean.text(event.get("outcome")) or "failed"
         attempt.outcome = outcome
         attempt.ended_at = clean.moment(event.get("t"))
+        self._count_start(attempt, event)
         attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
         attempt.run_s = clean.number(event.get("run"))
+        attempt.peak_bytes = clean.size(event.get("peak"))
+        attempt.log = _last(event.get("log"), clean.LOG)
         if attempt.wait_s is None:
             attempt.wait_s = clean.number(event.get("wait"))
         if outcome != "success":
@@ -265,6 +275,12 @@ class _Fold:
         if attempt.error is not None:
             totals[(FAILURES, attempt.queue, attempt.task, attempt.error)] += 1
         return attempt
+
+    def _count_start(self, attempt: AttemptRow, event: Event) -> None:
+        """Count an attempt's start against its queue's objective, when it is first told of."""
+        late = event.get("late")
+        if attempt.started_at is None and isinstance(late, bool):
+            self.rows.totals[(STARTS, attempt.queue, OTHER, LATE if late else IN_TIME)] += 1
 
     def _running(self, row: ExecutionRow, event: Event, started: datetime | None) -> None:
         row.worker = clean.text(event.get("worker")) or row.worker

@@ -51,6 +51,7 @@ class ExecutionRow:
     progress_state: str | None = None
     progress: str | None = None
     progress_at: datetime | None = None
+    trace_id: str | None = None
     stored: bool = False
     """Whether it is on record already."""
     settled: bool = False
@@ -79,6 +80,8 @@ class AttemptRow:
     traceback: str | None = None
     early: bool | None = None
     version: str | None = None
+    peak_bytes: int | None = None
+    log: str | None = None
     stored: bool = False
 
 

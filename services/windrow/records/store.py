@@ -21,12 +21,12 @@ _EXECUTION_COLUMNS: Final = (
     "id", "queue", "task", "accepted_at", "status_id", "task_id", "tag", "due_at", "expires_at", "started_at",
     "finished_at", "priority", "retries", "replacements", "recoveries", "attempt_count", "worker", "wait_s", "run_s",
     "root_id", "parent_id", "group_id", "external_id", "redo_of", "origin", "args", "kwargs", "error", "error_message",
-    "result", "reason", "progress_state", "progress", "progress_at",
+    "result", "reason", "progress_state", "progress", "progress_at", "trace_id",
 )  # fmt: skip
 
 _ATTEMPT_COLUMNS: Final = (
     "execution_id", "id", "queue", "task", "worker", "pid", "retries", "recoveries", "started_at", "ended_at", "outcome",
-    "wait_s", "run_s", "error", "message", "traceback", "early", "version",
+    "wait_s", "run_s", "error", "message", "traceback", "early", "version", "peak_bytes", "log",
 )  # fmt: skip
 
 # Column, type, and how a stored row takes it: "=" as given, "+" unless null, "?" as given if the batch settles the row.
@@ -38,14 +38,14 @@ _EXECUTION_CHANGES: Final = (
     ("task_id", "text", "+"), ("tag", "text", "+"), ("expires_at", "timestamptz", "+"), ("priority", "smallint", "+"),
     ("root_id", "text", "+"), ("parent_id", "text", "+"), ("group_id", "text", "+"), ("external_id", "text", "+"),
     ("redo_of", "uuid", "+"), ("origin", "text", "+"), ("args", "text", "+"), ("kwargs", "text", "+"),
-    ("progress_state", "text", "+"), ("progress", "text", "+"), ("progress_at", "timestamptz", "+"),
+    ("progress_state", "text", "+"), ("progress", "text", "+"), ("progress_at", "timestamptz", "+"), ("trace_id", "text", "+"),
     ("error", "text", "?"), ("error_message", "text", "?"), ("result", "text", "?"), ("reason", "text", "?"),
 )  # fmt: skip
 
 _ATTEMPT_CHANGES: Final = (
     ("worker", "text"), ("pid", "int"), ("started_at", "timestamptz"), ("ended_at", "timestamptz"), ("outcome", "text"),
     ("wait_s", "float8"), ("run_s", "float8"), ("error", "text"), ("message", "text"), ("traceback", "text"),
-    ("early", "boolean"), ("version", "text"),
+    ("early", "boolean"), ("version", "text"), ("peak_bytes", "bigint"), ("log", "text"),
 )  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def _execution_record(row: ExecutionRow) -> tuple[Any, ...]:
         row.attempt_count,
         row.worker, row.wait_s, row.run_s, row.root_id, row.parent_id, row.group_id, row.external_id, row.redo_of,
         row.origin, row.args, row.kwargs, row.error, row.error_message, row.result, row.reason, row.progress_state,
-        row.progress, row.progress_at,
+        row.progress, row.progress_at, row.trace_id,
     )  # fmt: skip
 
 
@@ -223,7 +223,8 @@ def _execution_change(row: ExecutionRow) -> tuple[Any, ...]:
         row.recoveries,
         row.attempt_count, row.started_at, row.wait_s, row.worker, row.run_s, row.finished_at, row.task_id, row.tag,
         row.expires_at, row.priority, row.root_id, row.parent_id, row.group_id, row.external_id, row.redo_of, row.origin,
-        row.args, row.kwargs, row.progress_state, row.progress, row.progress_at, row.error, row.error_message,
+        row.args, row.kwargs, row.progress_state, row.progress, row.progress_at, row.trace_id,
+        row.error, row.error_message,
         row.result, row.reason,
     )  # fmt: skip
 
@@ -232,11 +233,12 @@ def _attempt_record(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.queue, row.task, row.worker, row.pid, row.retries, row.recoveries, row.started_at,
         row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback, row.early, row.version,
+        row.peak_bytes, row.log,
     )  # fmt: skip
 
 
 def _attempt_change(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.worker, row.pid, row.started_at, row.ended_at, row.outcome, row.wait_s, row.run_s,
-        row.error, row.message, row.traceback, row.early, row.version,
+        row.error, row.message, row.traceback, row.early, row.version, row.peak_bytes, row.log,
     )  # fmt: skip

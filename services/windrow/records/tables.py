@@ -102,6 +102,8 @@ class Execution(Base):
     progress: Mapped[str | None]
     """What the task last gave to `update_state`, as JSON text."""
     progress_at: Mapped[datetime | None]
+    trace_id: Mapped[str | None]
+    """The W3C trace it belongs to, 32 hexadecimal digits."""
 
     __table_args__ = (
         Index("ix_executions_task_id", "task_id"),
@@ -136,6 +138,10 @@ class Attempt(Base):
     """Whether its message was acknowledged before its end: it may not run again."""
     version: Mapped[str | None]
     """The release of Windrow that ran it; null for one older than 0.2.0."""
+    peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """The most resident memory its process held while it ran, in bytes; null where that is unknown."""
+    log: Mapped[str | None]
+    """The end of what it logged, at most 64 KiB; null when there is nothing, or it was dropped."""
 
     __table_args__ = ({"postgresql_partition_by": "RANGE (execution_id)"},)
 
@@ -195,7 +201,8 @@ class Total(Base):
     __tablename__ = "totals"
 
     kind: Mapped[str] = mapped_column(primary_key=True)
-    """finished (label: the final state), attempts, retries, failures (label: the exception's class), refusals (label: what)."""
+    """finished (label: the final state), attempts, retries, failures (label: the exception's class), refusals (label: what),
+    starts (label: in_time or late)."""
     queue: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))

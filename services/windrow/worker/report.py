@@ -54,6 +54,7 @@ def ended_event(
         "started": started,
         "run": run,
         "wait": request.wait if started else None,
+        **(request.promptness if started else {}),
         "error": error,
         "message": message[:MOST_ERROR] if message else message,
         "traceback": traceback[-MOST_TRACEBACK:] if traceback else traceback,

@@ -272,8 +272,14 @@ class Reporting(stock.Request):
             "queue": self.taken.queue, "task": self.name, "worker": self.attempts.worker, "pid": self.worker_pid,
             "retries": self.request_dict.get("retries") or 0,
             "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
-            "version": __version__,
+            "version": __version__, **self.promptness,
         }  # fmt: skip
+
+    @property
+    def promptness(self) -> events.Event:
+        """Whether the attempt started late, where its queue's spec says how soon it should."""
+        within = self.attempts.derived.start_within_s
+        return {} if within is None or self.wait is None else {"late": self.wait > within}
 
 
 def _when(when: Any) -> float | None:
