@@ -54,10 +54,11 @@ def set_up_logging(app: Any, log_format: str, level: int | str) -> None:
 
 
 def keep_tails() -> None:
-    """Keep what attempts log from now on, whoever has set up logging: all that reaches the root logger."""
-    root = logging.getLogger()
-    if not any(isinstance(one, _Keeper) for one in root.handlers):
-        root.addHandler(_Keeper())
+    """Keep what attempts log from now on, whoever has set up logging: all that reaches the root logger, or Celery's of tasks."""
+    root, tasks = logging.getLogger(), get_logger("celery.task")
+    keeper = _Keeper()
+    for one in (root,) if tasks.propagate else (root, tasks):
+        one.addHandler(keeper)
 
 
 class _Keeper(logging.Handler):
