@@ -54,7 +54,7 @@ def set_up_logging(app: Any, log_format: str, level: int | str) -> None:
 
 
 def keep_tails() -> None:
-    """Keep what attempts log from now on, whoever has set up logging: all that reaches the root logger, or Celery's of tasks."""
+    """Keep what attempts log from now on, whoever has set up logging: what reaches the root logger, or Celery's of tasks."""
     root, tasks = logging.getLogger(), get_logger("celery.task")
     keeper = _Keeper()
     for one in (root,) if tasks.propagate else (root, tasks):
