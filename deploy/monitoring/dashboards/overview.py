@@ -36,7 +36,7 @@ A_QUEUE: Final = link("windrow-queue", "prometheus", "installation", queue="${__
 A_TASK: Final = link("windrow-task", "prometheus", "installation", queue="${__data.fields.queue}", task="${__value.raw}")
 
 
-def overview() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
@@ -99,7 +99,7 @@ def _now() -> Panels:
             Ask(f'max {BY} (windrow_queue_tasks{{{HERE}, state="ready"}})'),
             Ask(f"max {BY} (windrow_queue_oldest_age_seconds{{{HERE}}})"),
             Ask(f"max {BY} (windrow_queue_wait_target_seconds{{{HERE}}})"),
-            Ask(f"sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}}}))"),
+            Ask(f'sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}, state!="crashing"}}))'),
             Ask(f"max {BY} (windrow_queue_served{{{HERE}}})"),
             Ask(f"max {BY} (windrow_queue_paused{{{HERE}}})"),
             Ask(f'round(sum {BY} (increase({ended}, state!="success"}}[$__range])))'),
@@ -211,9 +211,9 @@ def _flow() -> Panels:
         ),
         lines(
             "How many workers does each queue have?",
-            "In whatever state.",
+            "Busy, idle or draining.",
             of("workers"),
-            Ask(f"sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}}}))", NAMED),
+            Ask(f'sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}, state!="crashing"}}))', NAMED),
             stacked=True,
             link=ONE_QUEUE,
         ),

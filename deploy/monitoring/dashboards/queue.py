@@ -30,7 +30,7 @@ WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 A_TASK: Final = link("windrow-task", "prometheus", "installation", queue="${queue}", task="${__value.raw}")
 
 
-def queue() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
@@ -46,7 +46,7 @@ def _now() -> Panels:
     return [
         figure(
             "Does anybody serve this queue?",
-            "Whether a QueueWorker names it; what waits in a queue that nobody serves waits for ever.",
+            "Whether a QueueWorker or a worker is there for it; what waits in a queue that nobody serves waits for ever.",
             "none",
             Ask(f"max(windrow_queue_served{{{HERE}}})"),
             steps=(("red", None), ("green", 1.0)),
@@ -152,7 +152,7 @@ def _workers() -> Panels:
     return [
         lines(
             "What do this queue's workers do?",
-            "Workers that are busy, idle, draining or crashing.",
+            "Busy, idle or draining; crashing are those that are wanted and end again and again before they serve.",
             of("workers"),
             Ask(f"sum by (state) (max by (installation, state) (windrow_workers{{{HERE}}}))", "{{state}}"),
             stacked=True,
@@ -161,7 +161,10 @@ def _workers() -> Panels:
             "Are there as many workers as wanted?",
             "Workers that are there and wanted, beside the most that there may be (scaling.maxReplicas).",
             of("workers"),
-            Ask(f"sum {BY} (max by (installation, state) (windrow_workers{{{HERE}}}))", "there {{installation}}"),
+            Ask(
+                f'sum {BY} (max by (installation, state) (windrow_workers{{{HERE}, state!="crashing"}}))',
+                "there {{installation}}",
+            ),
             Ask(f"max {BY} (windrow_workers_wanted{{{HERE}}})", "wanted {{installation}}"),
             Ask(f"max {BY} (windrow_workers_max{{{HERE}}})", "most {{installation}}"),
             limits=["most"],

@@ -14,7 +14,7 @@ HERE: Final = 'installation=~"$installation", queue=~"$queue", task="$task"'
 AN_EXECUTION: Final = link("windrow-executions", "postgres", search="${__value.raw}")
 
 
-def task() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
