@@ -22,9 +22,11 @@ from deploy.monitoring.dashboards.panels import (
     of,
     rows,
 )
+from deploy.monitoring.dashboards.promql import counted
 
 UID: Final = "windrow-queue"
 HERE: Final = 'installation=~"$installation", queue="$queue"'
+LOST: Final = f'{HERE}, state="lost"'
 BY: Final = "by (installation)"
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 A_TASK: Final = link("windrow-task", "prometheus", "installation", queue="${queue}", task="${__value.raw}")
@@ -84,7 +86,7 @@ def _now() -> Panels:
             "How many executions were lost?",
             "Executions that died with their worker and could not start again, in the time shown.",
             of("executions"),
-            Ask(f'round(sum(increase(windrow_executions_finished_total{{{HERE}, state="lost"}}[$__range])))'),
+            Ask(f"round({counted('windrow_executions_finished_total', LOST)})"),
             steps=ANY_IS_BAD,
         ),
     ]
@@ -181,7 +183,7 @@ def _workers() -> Panels:
             "Which reasons changed it most often?",
             "Scaling decisions in the time shown.",
             of("decisions"),
-            Ask(f"round(sum by (reason) (increase(windrow_scaling_decisions_total{{{HERE}}}[$__range])))"),
+            Ask(f"round({counted('windrow_scaling_decisions_total', HERE, 'reason')})"),
             width=12,
             columns={"reason": Column(title="Reason"), "Value": Column(title="Decisions")},
             sort=("Decisions", True),
@@ -238,7 +240,7 @@ def _outcomes() -> Panels:
             "Which tasks fail here?",
             "Attempts that ended with an error in the time shown, retried ones too, by the exception's class.",
             of("attempts"),
-            Ask(f"topk(20, round(sum by (task, error) (increase(windrow_failures_total{{{HERE}}}[$__range]))) > 0)"),
+            Ask(f"topk(20, round({counted('windrow_failures_total', HERE, 'task', 'error')}) > 0)"),
             width=12,
             columns={
                 "task": Column(title="Task", link=A_TASK),
