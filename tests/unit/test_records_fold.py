@@ -121,6 +121,9 @@ def test_events_lead_to_states(events, state, attempts, message):
         ([accepted(), started()], {}),
         ([accepted(), ended("success", "success")], {"attempts:": 1, "finished:success": 1}),
         ([ended("success", "success")] * 3, {"attempts:": 1, "finished:success": 1}),
+        # Its end is told by the refusal alone: it has a row, and counts.
+        ([accepted(), started(), REFUSED], {"attempts:": 1, "refusals:finish": 1}),
+        ([accepted(), REFUSED, REFUSED], {"attempts:": 1, "refusals:finish": 2}),
         ([accepted(), FAILED, FAILED], {"attempts:": 1, "failures:ValueError": 1, "finished:failed": 1}),
         (
             [accepted(), started(), AGAIN, RETRIED, RETRIED, ended("success", "success", A2, retries=1)],

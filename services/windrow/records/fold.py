@@ -168,6 +168,9 @@ class _Fold:
         if identity is None:
             return
         attempt = self._attempt(row, identity, told)
+        if attempt.outcome is None:
+            # Nobody else has told its end. An attempt that was recovered has been counted then.
+            self.rows.totals[(ATTEMPTS, attempt.queue, attempt.task, "")] += 1
         if attempt.outcome in (None, "killed"):
             attempt.outcome = "refused"
             attempt.ended_at = clean.moment(told.get("t"))
