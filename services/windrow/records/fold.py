@@ -261,6 +261,7 @@ class _Fold:
         attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
         attempt.run_s = clean.number(event.get("run"))
         attempt.peak_bytes = clean.size(event.get("peak"))
+        attempt.cpu_s = clean.number(event.get("cpu"))
         attempt.log = _last(event.get("log"), clean.LOG)
         if attempt.wait_s is None:
             attempt.wait_s = clean.number(event.get("wait"))

@@ -54,6 +54,8 @@ def ended_event(
         "started": started,
         "run": run,
         "wait": request.wait if started else None,
+        "peak": request.used.peak if started else None,
+        "cpu": request.used.cpu if started else None,
         **(request.promptness if started else {}),
         "error": error,
         "message": message[:MOST_ERROR] if message else message,

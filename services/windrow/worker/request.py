@@ -25,8 +25,10 @@ from windrow.broker.inflight import Taken
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
 from windrow.worker.attempts import Attempts
 from windrow.worker.board import Overdue
+from windrow.worker.pools.inprocess import Job as InProcessJob
 from windrow.worker.pools.jobs import Job
 from windrow.worker.report import ended_event, error_of
+from windrow.worker.usage import Used
 
 Request = stock.Request
 
@@ -90,6 +92,7 @@ class Reporting(stock.Request):
             return
         with pool.standing_still(job) as runs:
             if runs:
+                job.measure()
                 super().terminate(pool, signal)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
@@ -274,6 +277,12 @@ class Reporting(stock.Request):
             "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
             "version": __version__, **self.promptness,
         }  # fmt: skip
+
+    @property
+    def used(self) -> Used:
+        """What the attempt used, as far as the pool knows by now."""
+        job = self._apply_result() if self._apply_result is not None else None
+        return job.used if isinstance(job, Job | InProcessJob) else Used()
 
     @property
     def promptness(self) -> events.Event:

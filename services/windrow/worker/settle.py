@@ -22,7 +22,7 @@ class Past(Enum):
 
     REPLACED = "replaced, because a task overran its hard limit"
     DIED = "lost"
-    RECYCLED = "replaced after its number of tasks"
+    RECYCLED = "replaced after its number of tasks, or past its memory"
     STOPPED = "stopped at once"
 
 

@@ -15,6 +15,7 @@ from windrow.broker.fence import pass_or_end
 from windrow.worker.board import Board
 from windrow.worker.pools.deadlines import Deadlines
 from windrow.worker.probes import Vitals
+from windrow.worker.usage import Overlapping, Used
 
 HARD_GRACE = 0.5
 """Seconds that a body has after its hard limit, when it is told to end, before the guard ends it with the process."""
@@ -27,8 +28,8 @@ class Job:
     """One task call in a pool; Celery's request holds it weakly, to end it."""
 
     __slots__ = (
-        "__weakref__", "accept_callback", "args", "callback", "error_callback", "hard", "header", "place", "soft", "stop",
-        "target", "timeout_callback",
+        "__weakref__", "accept_callback", "args", "begun", "callback", "cpu", "error_callback", "hard", "header", "place",
+        "soft", "stop", "target", "timeout_callback", "used",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +42,10 @@ class Job:
         self.soft, self.hard = soft, hard
         self.header: dict[str, Any] | None = args[2].get("windrow")
         self.place: int | None = None
+        self.begun = 0
+        self.cpu: float | None = None
+        """CPU seconds of its thread, once it has ended; None for a coroutine, which has none of its own."""
+        self.used = Used()
         self.stop: Callable[[type[BaseException]], None] | None = None
         """Throws an exception into the running body; None while there is none to throw into."""
 
@@ -66,6 +71,7 @@ class InProcessPool(BasePool):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._jobs: set[Job] = set()
+        self._peaks = Overlapping()
         self._deadlines: Deadlines[tuple[Job, bool]] = Deadlines()
         self._hub: Any = None
 
@@ -91,6 +97,7 @@ class InProcessPool(BasePool):
                 self._hub.call_later(limit, self._look)
         if accept_callback is not None:
             accept_callback(os.getpid(), now)
+        job.begun = self._peaks.begin()
         self.start_job(job)
         return job
 
@@ -103,6 +110,7 @@ class InProcessPool(BasePool):
         if self.vitals is not None:
             self.vitals.turn()  # before its place is empty: it may have held the loop
         job.stop = None
+        job.used = Used(self._peaks.end(job.begun), job.cpu)
         self._jobs.discard(job)
         self._deadlines.remove((job, True))
         self._deadlines.remove((job, False))

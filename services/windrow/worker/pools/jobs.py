@@ -6,6 +6,9 @@ from typing import Any
 
 from billiard.pool import ApplyResult
 
+from windrow.worker.pools.reaping import RESETS
+from windrow.worker.usage import Used, peak_of
+
 LONG = 1e6
 """Expected seconds of a call nothing is known of: it goes alone."""
 
@@ -17,6 +20,8 @@ class Job(ApplyResult):
     """When its next limit is reached, monotonic seconds."""
     expected = LONG
     """Seconds that it should run."""
+    used = Used()
+    """What it used, as far as that is known."""
 
     def __init__(self, number: int, text: bytes, name: Any, cache: dict[int, Any], options: dict[str, Any]) -> None:
         self._job, self._payload, self.name, self._cache = number, text, name, cache
@@ -38,6 +43,11 @@ class Job(ApplyResult):
     def owner(self) -> Any:
         """The request whose call this is."""
         return getattr(self._callback, "__self__", None)
+
+    def measure(self) -> None:
+        """Note what it has used until now: its process is about to be ended and will say nothing."""
+        if RESETS and self._worker_pid is not None:
+            self.used = Used(peak=peak_of(self._worker_pid))
 
     def ready(self) -> bool:
         """Whether it has ended."""
