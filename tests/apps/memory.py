@@ -61,3 +61,9 @@ async def await_hold(mib: int, seconds: float = 0.0) -> None:
     memory = take(mib)
     await asyncio.sleep(seconds)
     memory.close()
+
+
+@app.task
+def half(computing: float, waiting: float) -> None:
+    compute(computing)
+    time.sleep(waiting)
