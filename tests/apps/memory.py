@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import mmap
 import os
 import time
@@ -67,3 +68,11 @@ async def await_hold(mib: int, seconds: float = 0.0) -> None:
 def half(computing: float, waiting: float) -> None:
     compute(computing)
     time.sleep(waiting)
+
+
+@app.task
+def hold_in_c(mib: int, seconds: float) -> None:
+    """A thread can't be interrupted here."""
+    memory = take(mib)
+    ctypes.CDLL(None).usleep(int(seconds * 1_000_000))
+    memory.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -55,10 +56,13 @@ def peaks(told: list[events.Event], task: str) -> list[float | None]:
 
 
 def recycles(work: Work) -> dict[str, float]:
-    """`windrow_worker_recycles_total` by reason, of the one worker."""
+    """`windrow_worker_recycles_total` by reason, of the one worker; nothing while its process is replaced."""
     (about,) = work.client.hvals(work.client.keys_of.workers)
-    with urlopen(f"http://{json.loads(about)['metrics']}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
+    try:
+        with urlopen(f"http://{json.loads(about)['metrics']}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except HTTPError:
+        return {}
     rows = [line.split() for line in text.splitlines() if line.startswith("windrow_worker_recycles_total{")]
     return {name.partition('reason="')[2].rstrip('"}'): float(value) for name, value in rows}
 
@@ -132,3 +136,54 @@ def test_a_child_is_replaced_for_the_memory_that_it_keeps(work: Work) -> None:
     pids = [event["pid"] for event in told]
     assert [pid == before for before, pid in pairwise(pids)] == [True, True, False, True, False]
     wait_until(lambda: recycles(work) == {"tasks": 0, "memory": 1}, 5, "one is counted")
+
+
+IN_PROCESS = pytest.mark.parametrize(
+    ("work", "prefix"), [("  pool: threads\n", ""), ("  pool: asyncio\n", "await_")], indirect=["work"]
+)
+
+
+@IN_PROCESS
+def test_attempts_that_share_a_process_have_its_peak_of_their_own_time(work: Work, prefix: str) -> None:
+    """Pools `threads` and `asyncio`: a neighbour's memory is in the peak, what was before an attempt is not."""
+    work.start(concurrency=2)
+    send(f"{prefix}idle")
+    ended(work, 1)
+    send(f"{prefix}idle", 1.0)
+    send(f"{prefix}hold", LARGE, 0.1)
+    ended(work, 3)
+    send(f"{prefix}idle")
+    told = ended(work, 4)
+    assert len({event["pid"] for event in told}) == 1
+    before, beside, after = peaks(told, f"{prefix}idle")
+    (held,) = peaks(told, f"{prefix}hold")
+    assert [peak is not None and peak > LARGE for peak in (before, held, beside, after)] == [False, True, True, False]
+    assert [event["cpu"] is None for event in told] == [bool(prefix)] * 4
+
+
+@pytest.mark.parametrize("work", ["  pool: threads\n  maxRecoveries: 0\n  timeLimits: {hard: 1s}\n"], indirect=True)
+def test_what_a_guarded_process_held_at_its_end_is_known(work: Work) -> None:
+    """Its process died, or was ended past a hard limit: the guard asks the kernel for its peak."""
+    work.start(concurrency=1)
+    send("hold", LARGE, die=True)
+    (killed,) = ended(work, 1)
+    send("hold_in_c", LARGE, 30)
+    late = ended(work, 2)[-1]
+    assert (killed["outcome"], late["outcome"]) == ("killed", "timed_out")
+    assert killed["peak"] > LARGE * MIB < late["peak"]
+
+
+@pytest.mark.parametrize(
+    "work", [f"  pool: {pool}\n  recycle: {{tasks: 4, memory: {LARGE}Mi}}\n" for pool in ("threads", "asyncio")], indirect=True
+)
+def test_a_guarded_process_is_counted_by_its_reason(work: Work) -> None:
+    """The process goes, its count stays: what the next one tells goes on from there."""
+    work.start(concurrency=1)
+    assert recycles(work) == {"tasks": 0, "memory": 0}
+    for times in (1, 2):
+        for _ in range(4):
+            send("idle")
+        ended(work, times * 4)
+        wait_until(lambda times=times: recycles(work) == {"tasks": times, "memory": 0}, 10, "it is counted")
+    send("keep", LARGE)
+    wait_until(lambda: recycles(work) == {"tasks": 2, "memory": 1}, 20, "it is counted: the process looks every 5 s")

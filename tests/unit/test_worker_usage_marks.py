@@ -36,7 +36,8 @@ class Crowd:
             elif step.endswith("+"):
                 self.begun[step[0]] = self.peaks.begin()
             else:
-                peak = self.peaks.end(self.begun[step[0]])
+                peak = self.peaks.until_now(self.begun[step[0]])
+                self.peaks.end()
                 assert peak is not None
                 held = (peak - self.base) / MIB
                 self.told[step[0]] = "l" if held > LARGE * 0.9 else "s" if held > SMALL * 0.9 else ""
@@ -92,7 +93,7 @@ def test_without_a_way_to_reset_only_a_grown_mark_is_told(monkeypatch: pytest.Mo
     single.begin()
     begun = overlapping.begin()
     once(LARGE)
-    first, both = single.end().peak, overlapping.end(begun)
+    first, both = single.end().peak, overlapping.until_now(begun)
     assert first is not None
     assert both is not None
     assert first > LARGE * MIB < both
@@ -100,4 +101,4 @@ def test_without_a_way_to_reset_only_a_grown_mark_is_told(monkeypatch: pytest.Mo
     begun = overlapping.begin()
     once(SMALL)
     assert single.end().peak is None
-    assert overlapping.end(begun) is None
+    assert overlapping.until_now(begun) is None

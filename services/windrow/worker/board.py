@@ -32,10 +32,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Overdue:
-    """A task past its hard limit: its tag in the in-flight set, and the limit in seconds."""
+    """A task past its hard limit: its tag in the in-flight set, the limit in seconds, its process's peak memory in bytes."""
 
     tag: int
     limit: float
+    peak: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
 import redis
@@ -31,6 +31,7 @@ from windrow.worker.port import Port
 from windrow.worker.probes import Probes, Vitals
 from windrow.worker.relay import Relay
 from windrow.worker.settle import Past, leave, settle
+from windrow.worker.usage import ended_peak
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ class Guard:
         self._lease = LeaseKeeper(keeping.client, worker, self._beat, self._declared_dead, keeping.fence)
         self._port, self._vitals = port, Vitals()
         self._child = 0
+        self._peak: int | None = None
+        """What the last child held since the last attempt began in it, in bytes."""
         self._recycles: Counter[RecycleReason] = Counter()
         self._signals: list[int] = []
         self._asked = 0
@@ -137,7 +140,7 @@ class Guard:
         if code in (0, FENCED) or not self._signals:
             return code
         try:
-            settle(self._client, self._worker, self._queue, generation, Past.STOPPED, self._board, {}, self._most)
+            settle(self._client, self._worker, self._queue, generation, Past.STOPPED, self._board, {}, self._most, self._peak)
             leave(self._client, self._worker)
         except (redis.RedisError, OSError) as error:
             logger.warning("could not give back what was taken; it goes back when the lease ends: %s", error)
@@ -178,10 +181,12 @@ class Guard:
                 for one in late:
                     logger.error("a task is past its hard limit of %g s and does not end; its process is replaced", one.limit)
                 os.kill(self._child, signal.SIGKILL)
-                os.waitpid(self._child, 0)
-                return -signal.SIGKILL, late
-            pid, status = os.waitpid(self._child, os.WNOHANG)
+                _, _, usage = os.wait4(self._child, 0)
+                self._peak = ended_peak(usage)
+                return -signal.SIGKILL, [replace(one, peak=self._peak) for one in late]
+            pid, status, usage = os.wait4(self._child, os.WNOHANG)
             if pid:
+                self._peak = ended_peak(usage)
                 return os.waitstatus_to_exitcode(status), []
 
     def _pass_signals(self) -> None:
@@ -195,7 +200,7 @@ class Guard:
     def _settle(self, generation: int, past: Past, overdue: Mapping[int, Overdue]) -> None:
         while True:
             try:
-                settle(self._client, self._worker, self._queue, generation, past, self._board, overdue, self._most)
+                settle(self._client, self._worker, self._queue, generation, past, self._board, overdue, self._most, self._peak)
             except (redis.RedisError, OSError) as error:
                 logger.warning("what the ended process had taken can't be settled yet: %s", error)
                 if len(self._signals) > 1:

@@ -48,6 +48,7 @@ class Reporting(stock.Request):
         self.settled = False
         self.wait: float | None = None
         self._verdict: events.Event | None = None
+        self._used = Used()
         header = self._request_dict.get("windrow")
         now = time.time()
         if not (isinstance(header, dict) and events.is_id(header.get("id"), now) and isinstance(header.get("t"), int | float)):
@@ -88,6 +89,8 @@ class Reporting(stock.Request):
         """Kill the child only while it runs this call: it may go on to the next one by itself."""
         job = self._apply_result() if self._apply_result is not None else None
         if not isinstance(job, Job) or not self.time_start:
+            if isinstance(job, InProcessJob):
+                job.measure()
             super().terminate(pool, signal)
             return
         with pool.standing_still(job) as runs:
@@ -149,6 +152,7 @@ class Reporting(stock.Request):
         note = self.attempts.note_of(self.taken.tag)
         if note is not None:
             self.attempt, self.time_start = note["attempt"], note["t"]
+        self._used = Used(peak=overdue.peak)
         self.on_timeout(False, overdue.limit)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -282,7 +286,7 @@ class Reporting(stock.Request):
     def used(self) -> Used:
         """What the attempt used, as far as the pool knows by now."""
         job = self._apply_result() if self._apply_result is not None else None
-        return job.used if isinstance(job, Job | InProcessJob) else Used()
+        return job.used if isinstance(job, Job | InProcessJob) else self._used
 
     @property
     def promptness(self) -> events.Event:

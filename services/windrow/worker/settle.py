@@ -35,8 +35,11 @@ def settle(
     board: Board,
     overdue: Mapping[int, Overdue],
     most: int,
+    peak: int | None = None,
 ) -> None:
     """Settle everything in the in-flight set but what is overdue; `most` is how many recoveries an execution may have.
+
+    `peak` is what the process held, in bytes.
 
     `generation` tells this worker's connections apart: what the ended process still had under way is refused from now on.
     Raises redis.RedisError.
@@ -55,7 +58,7 @@ def settle(
         if tag in held and tag not in started:
             started[tag] = _note(running, queue, held[tag])
             client.insist("HSET", keys.started(worker), str(tag), events.encode(started[tag]))
-    operations = decide(held, started, past, overdue, most, worker, time.time())
+    operations = decide(held, started, past, overdue, most, worker, time.time(), peak)
     if not operations:
         return
     arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, -1, 0, keys.prefix, ""]
@@ -92,7 +95,7 @@ def _note(running: Running, queue: str, value: bytes) -> dict[str, Any]:
 
 def decide(
     held: Mapping[int, bytes], started: Mapping[int, dict[str, Any]], past: Past, overdue: Mapping[int, Overdue], most: int,
-    worker: str, now: float,
+    worker: str, now: float, peak: int | None = None,
 ) -> list[Operation]:  # fmt: skip
     """The operations that settle `held`: what was taken last goes back first, so that the oldest is next in line. Pure."""
     operations: list[Operation] = []
@@ -107,23 +110,31 @@ def decide(
         elif note is None:
             operations.append(("G", tag, ""))
         elif note.get("early"):
-            event = _ended(note, "killed", "lost", worker, now, "acknowledged early, and its process was " + past.value)
+            reason = "acknowledged early, and its process was " + past.value
+            event = _ended(note, "killed", "lost", worker, now, reason, peak)
             operations.append(("F", tag, events.encode(event), note["id"], *UNKNOWN))
         elif past is Past.DIED:
-            back = _ended(note, "killed", "ready", worker, now, "its process died")
-            lost = _ended(note, "killed", "lost", worker, now, "its process died too often")
+            back = _ended(note, "killed", "ready", worker, now, "its process died", peak)
+            lost = _ended(note, "killed", "lost", worker, now, "its process died too often", peak)
             operations.append(("K", tag, note["id"], most, events.encode(back)[:-1], events.encode(lost)[:-1]))
         else:
-            event = _ended(note, "handed_back", "ready", worker, now, "its process was " + past.value)
+            event = _ended(note, "handed_back", "ready", worker, now, "its process was " + past.value, peak)
             operations.append(("G", tag, events.encode(event)))
     return operations
 
 
 def _ended(
-    note: Mapping[str, Any], outcome: str, state: str | None, worker: str, now: float, reason: str | None = None
+    note: Mapping[str, Any],
+    outcome: str,
+    state: str | None,
+    worker: str,
+    now: float,
+    reason: str | None = None,
+    peak: int | None = None,
 ) -> events.Event:
     return {
         "k": events.ENDED, "id": note["id"], "t": now, "attempt": note["attempt"], "outcome": outcome, "state": state,
         "queue": note["queue"], "task": note["task"], "worker": worker, "started": note["t"],
         "run": max(now - note["t"], 0.0), "error": "WorkerLostError" if outcome == "killed" else None, "reason": reason,
+        "peak": peak,
     }  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from resource import RUSAGE_SELF, getrusage
+from resource import RUSAGE_SELF, getrusage, struct_rusage
 from typing import Final, NamedTuple
 
 _RESET: Final = b"5"
@@ -51,6 +51,18 @@ class Mark:
             self._reset = None
 
 
+def _resets() -> bool:
+    mark = Mark()
+    try:
+        return mark.resets
+    finally:
+        mark.close()
+
+
+RESETS: Final = _resets()
+"""Whether this kernel lets processes set their marks back."""
+
+
 class Single:
     """Measures attempts that run one after the other in this process."""
 
@@ -90,24 +102,27 @@ class Overlapping:
         self._peaks: list[int] = []
 
     def begin(self) -> int:
-        """An attempt starts: what `end` wants back."""
+        """An attempt starts: what `until_now` wants back."""
+        self._running += 1
         if not self._mark.resets:
             return _peak()
-        if self._running:
+        if self._running > 1:
             self._close(_peak())
         else:
             self._first, self._peaks = [], []
         self._mark.reset()
-        self._running += 1
         self._span += 1
         return self._span
 
-    def end(self, begun: int) -> int | None:
-        """An attempt has ended: its peak in bytes."""
+    def end(self) -> None:
+        """An attempt has ended."""
+        self._running -= 1
+
+    def until_now(self, begun: int) -> int | None:
+        """The peak since an attempt's start, in bytes."""
         now = _peak()
         if not self._mark.resets:
             return now if now > begun else None
-        self._running -= 1
         if begun == self._span:
             return now  # no other has started since
         # The entry that holds its first span; those behind it are lower.
@@ -127,7 +142,9 @@ def _peak() -> int:
 
 
 def peak_of(pid: int) -> int | None:
-    """Another process's high-water mark in bytes; None when it has ended or is not to be read."""
+    """Another process's high-water mark in bytes; None when it has ended, or its mark may be that of earlier attempts."""
+    if not RESETS:
+        return None
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             status = file.read(_MOST_STATUS)
@@ -135,6 +152,11 @@ def peak_of(pid: int) -> int | None:
         return None
     found = status.partition(b"\nVmHWM:")[2].split(maxsplit=1)
     return int(found[0]) * 1024 if found else None
+
+
+def ended_peak(usage: struct_rusage) -> int | None:
+    """The peak in bytes of a process that has ended (`os.wait4`), or of the largest of its own ended children."""
+    return usage.ru_maxrss * 1024 if RESETS else None
 
 
 def resident_bytes() -> int:

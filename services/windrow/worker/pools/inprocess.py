@@ -28,7 +28,7 @@ class Job:
     """One task call in a pool; Celery's request holds it weakly, to end it."""
 
     __slots__ = (
-        "__weakref__", "accept_callback", "args", "begun", "callback", "cpu", "error_callback", "hard", "header", "place",
+        "__weakref__", "accept_callback", "args", "callback", "cpu", "error_callback", "hard", "header", "measured", "place",
         "soft", "stop", "target", "timeout_callback", "used",
     )  # fmt: skip
 
@@ -42,12 +42,17 @@ class Job:
         self.soft, self.hard = soft, hard
         self.header: dict[str, Any] | None = args[2].get("windrow")
         self.place: int | None = None
-        self.begun = 0
+        self.measured: Callable[[], int | None] = lambda: None
+        """The peak memory of its process since it began, in bytes."""
         self.cpu: float | None = None
         """CPU seconds of its thread, once it has ended; None for a coroutine, which has none of its own."""
         self.used = Used()
         self.stop: Callable[[type[BaseException]], None] | None = None
         """Throws an exception into the running body; None while there is none to throw into."""
+
+    def measure(self) -> None:
+        """Note what it has used until now: it is about to be told as ended, whatever its body does."""
+        self.used = Used(peak=self.measured())
 
     def terminate(self, signal: int | None = None) -> None:
         """End the body: what `revoke(terminate=True)` asks for. The process and its other tasks live on."""
@@ -97,7 +102,8 @@ class InProcessPool(BasePool):
                 self._hub.call_later(limit, self._look)
         if accept_callback is not None:
             accept_callback(os.getpid(), now)
-        job.begun = self._peaks.begin()
+        begun = self._peaks.begin()
+        job.measured = lambda: self._peaks.until_now(begun)
         self.start_job(job)
         return job
 
@@ -110,7 +116,8 @@ class InProcessPool(BasePool):
         if self.vitals is not None:
             self.vitals.turn()  # before its place is empty: it may have held the loop
         job.stop = None
-        job.used = Used(self._peaks.end(job.begun), job.cpu)
+        job.used = Used(job.measured(), job.cpu)
+        self._peaks.end()
         self._jobs.discard(job)
         self._deadlines.remove((job, True))
         self._deadlines.remove((job, False))
@@ -133,6 +140,7 @@ class InProcessPool(BasePool):
         if self._deadlines.next is None or now < self._deadlines.next - EARLY:
             return  # a sooner deadline has had its look since, and has asked for the next one
         for job, soft in self._deadlines.due(now):
+            job.measure()
             job.timeout_callback(soft, job.soft if soft else job.hard)
             if job.stop is not None:
                 job.stop(SoftTimeLimitExceeded if soft else Stopped)

@@ -6,7 +6,6 @@ from typing import Any
 
 from billiard.pool import ApplyResult
 
-from windrow.worker.pools.reaping import RESETS
 from windrow.worker.usage import Used, peak_of
 
 LONG = 1e6
@@ -46,7 +45,7 @@ class Job(ApplyResult):
 
     def measure(self) -> None:
         """Note what it has used until now: its process is about to be ended and will say nothing."""
-        if RESETS and self._worker_pid is not None:
+        if self._worker_pid is not None:
             self.used = Used(peak=peak_of(self._worker_pid))
 
     def ready(self) -> bool:

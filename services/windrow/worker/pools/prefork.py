@@ -70,7 +70,9 @@ class Pool(Limits, asynpool.AsynPool):
     def create_result_handler(self) -> Results:
         """The reader of results, with the pool's own handlers."""
         handler: Results = super().create_result_handler()
-        handler.state_handlers.update({ACK: self._on_ack, READY: self._on_ready, RECYCLED: self._on_recycled})
+        handler.state_handlers.update(
+            {ACK: self._on_ack, READY: self._on_ready, RECYCLED: lambda reason: self.on_recycled(reason)}
+        )
         return handler
 
     # --- jobs out --------------------------------------------------------------------------------------------------------
@@ -138,9 +140,6 @@ class Pool(Limits, asynpool.AsynPool):
             return
         job._ack(i, time_accepted, pid, None)
         self.limit_set(job)
-
-    def _on_recycled(self, reason: RecycleReason) -> None:
-        self.on_recycled(reason)
 
     def _on_ready(self, number: int, used: Any, obj: tuple[bool, Any], fd: int) -> None:
         process = self._fileno_to_inq.get(fd)

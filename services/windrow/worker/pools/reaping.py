@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from billiard.popen_fork import Popen
 
-from windrow.worker.usage import Mark
+from windrow.worker.usage import ended_peak
 
 
 class Reaped(Popen):
@@ -26,17 +25,5 @@ class Reaped(Popen):
                 return None
             if pid == self.pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
-                self.peak = usage.ru_maxrss * 1024 if RESETS else None
+                self.peak = ended_peak(usage)
         return self.returncode
-
-
-def _resets() -> bool:
-    mark: Any = Mark()
-    try:
-        return bool(mark.resets)
-    finally:
-        mark.close()
-
-
-RESETS = _resets()
-"""Whether children can set their marks back; else the kernel's figure would be that of an earlier attempt."""
