@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,3 +190,24 @@ def test_an_empty_record_is_said_to_be_empty(windrow: Windrow) -> None:
 def test_what_overlaps_ran_at_once(spans: list[tuple[str, float, float]], most: int) -> None:
     """By more than clocks may differ; of one worker, or one process."""
     assert most_at_once(spans) == most
+
+
+PAGE = (Path(__file__).parents[2] / "docs/recommend.md").read_text(encoding="utf-8")
+
+
+def test_the_pages_commands_run_and_say_what_it_shows(windrow: Windrow, migrated_database_url: str) -> None:
+    """docs/recommend.md: every command of it is answered, and its example is what these attempts lead to."""
+    attempts = made("orders", 1000)
+    for number, (_, (event,)) in enumerate(attempts):  # two children in turn, one attempt with ten times the others' memory
+        started = event["started"] - number * 0.4
+        run = 0.4 + number / 2000
+        event |= {"started": started, "t": started + run, "run": run, "cpu": run * 0.3, "pid": 7 + number % 2}
+        event["peak"] = (60 + number // 20) * MIB if number != 500 else 850 * MIB
+    record(migrated_database_url, attempts)
+    (commands,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    lines = [line.partition("#")[0].split() for line in commands.splitlines()]
+    assert {line[0] for line in lines} == {"windrow"}
+    told = [windrow(" ".join(line[1:])) for line in lines]
+    assert [code for code, _ in told] == [0] * len(lines)
+    assert told[0][1] == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -101,8 +102,10 @@ def _tell(one: Recommendation, days: int) -> None:
     sizes = (("p50", seen.peak_p50), ("p99", seen.peak_p99), ("max", seen.peak_max))
     click.echo("  peak memory  " + "  ".join(f"{name} {_mib(value)}" for name, value in sizes))
     busy = "–" if seen.busy is None else f"{seen.busy:.0%} of the run time"
-    where = "one process" if seen.shared else "processes of their own"
-    click.echo(f"  computing    {busy}; {seen.at_once} at once on a worker, in {where}")
+    where = "one at a time" if seen.at_once == 1 else f"{seen.at_once} at once"
+    if seen.at_once > 1:
+        where += " in one process" if seen.shared else ", each in a process of its own"
+    click.echo(f"  computing    {busy}; a worker was seen to run {where}")
     if one.sentence is not None:
         click.echo(f"  {one.sentence}")
     for advice in one.advice:
@@ -114,7 +117,7 @@ def _line(advice: Advice) -> str:
 
 
 def _mib(value: int | None) -> str:
-    return "–" if value is None else f"{value / (1 << 20):.0f}Mi"
+    return "–" if value is None else f"{math.ceil(value / (1 << 20))}Mi"
 
 
 def _count(number: int, what: str) -> str:
