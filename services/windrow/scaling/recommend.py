@@ -202,7 +202,10 @@ def _limits(seen: Seen) -> list[Advice]:
         return []
     soft = min(_nice(max(3 * seen.run_p99, 1.5 * seen.run_max, SHORTEST_SOFT)), LONGEST_SOFT)
     hard = soft + max(HARD_AFTER_SOFT, soft / 10)
-    reason = f"3 × the run time's p99 of {seen.run_p99:.3g} s, at least 1.5 × the longest of {seen.run_max:.3g} s"
+    reason = (
+        f"the most of 3 × the run time's p99 of {seen.run_p99:.3g} s, 1.5 × the longest of {seen.run_max:.3g} s, "
+        f"and {SHORTEST_SOFT:g} s"
+    )
     if seen.timed_out:
         reason += f"; {seen.timed_out} ended at a limit, and how long they would have run is not known"
     return [
