@@ -58,7 +58,7 @@ def end(pool: Any, fd: int) -> None:
     process = pool._fileno_to_inq[fd]
     number, _ = process.inq.receive(0x40)
     assert number == process.jobs[0]._job
-    pool._on_ready(number, (None, None), (True, (0, None, 0.001)), fd)
+    pool._on_ready(number, None, (True, (0, None, 0.001)), fd)
 
 
 def test_short_jobs_are_sent_ahead_evenly(pool: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.apps.memory import MIB, take
-from windrow.worker.usage import Mark, Overlapping, Single, peak_of, resident_bytes
+from windrow.worker.usage import EVERY, FIRST, SHORT_SECONDS, Mark, Overlapping, Single, peak_of, resident_bytes
 
 SMALL, LARGE = 60, 120
 """MiB; what else this process takes meanwhile is far less."""
@@ -93,12 +94,29 @@ def test_without_a_way_to_reset_only_a_grown_mark_is_told(monkeypatch: pytest.Mo
     single.begin()
     begun = overlapping.begin()
     once(LARGE)
-    first, both = single.end().peak, overlapping.until_now(begun)
+    first, both = single.end(), overlapping.until_now(begun)
     assert first is not None
+    assert first[0] is not None
     assert both is not None
-    assert first > LARGE * MIB < both
+    assert first[0] > LARGE * MIB < both
     single.begin()
     begun = overlapping.begin()
     once(SMALL)
-    assert single.end().peak is None
+    second = single.end()
+    assert second is not None
+    assert second[0] is None
     assert overlapping.until_now(begun) is None
+
+
+def test_of_short_attempts_the_first_and_one_in_some_is_read() -> None:
+    """What costs a task that does nothing as much as the task itself is left away; a longer one is always read."""
+    single = Single()
+
+    def measured(seconds: float = 0.0) -> bool:
+        single.begin()
+        time.sleep(seconds)
+        return single.end() is not None
+
+    assert all(measured() for _ in range(FIRST))
+    assert sum(measured() for _ in range(10 * EVERY)) <= 10 + 5  # one of them may have been kept from running for a while
+    assert all(measured(SHORT_SECONDS) for _ in range(EVERY))

@@ -47,7 +47,7 @@ async def usage(connection: Connection, since: datetime, queues: Sequence[str] =
         found.append(
             Seen(
                 **made,
-                busy=cpu / run if run and known * 2 >= made["attempts"] else None,
+                busy=cpu / run if run and known * 2 >= made["measured"] else None,
                 at_once=most_at_once((span.worker, span.start, span.end) for span in spans),
                 shared=most_at_once(((span.worker, span.pid), span.start, span.end) for span in spans) > 1,
             )

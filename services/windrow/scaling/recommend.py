@@ -57,7 +57,7 @@ class Seen:
     peak_p99: int | None
     peak_max: int | None
     busy: float | None
-    """CPU seconds for each second of running; None when most attempts have no CPU time on record."""
+    """CPU seconds for each second of running; None when most that were measured have no CPU time."""
     at_once: int
     """The most attempts that one worker was seen to run at a time."""
     shared: bool

@@ -87,7 +87,7 @@ class Child(asynpool.Worker):
             result = (False, ExceptionInfo())
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 leaving = error
-        used = tuple(usage.end())
+        used = usage.end()
         try:
             out.hold((READY, (number, used, result, self.inqW_fd)))
         except Exception as error:  # noqa: BLE001 - a result can fail to be pickled in any way

@@ -150,7 +150,8 @@ class Pool(Limits, asynpool.AsynPool):
             self._learn(job, obj, process.since)
         job = self._cache.get(number)
         if job is not None:
-            job.used = Used(*used)
+            if used is not None:
+                job.used = Used(*used)
             job._set(None, obj)
         if self.outbound_buffer:
             self._feed()
