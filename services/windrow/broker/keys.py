@@ -38,10 +38,12 @@ class Keys:
     events = _key("windrow:events")
     most_events = _key("windrow:events:most")
     behind = _key("windrow:events:behind")
+    no_logs = _key("windrow:events:no_logs")
     leader = _key("windrow:leader")
     server = _key("windrow:server")
     servers = _key("windrow:servers")
     decisions = _key("windrow:decisions")
+    scaling = _key("windrow:scaling")
     refused = _key("windrow:refused")
     untold = _key("windrow:untold")
 

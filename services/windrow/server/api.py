@@ -15,7 +15,7 @@ from aiohttp import web
 
 from windrow.broker import observe
 from windrow.records import repository
-from windrow.server.exposition import render
+from windrow.server.exposition import Self, render
 from windrow.server.figures import Sources
 from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Platform
 
@@ -39,6 +39,7 @@ def make_app(platform: Platform) -> web.Application:
     app.router.add_get("/api/queues", _queues)
     app.router.add_get("/api/executions", _executions)
     app.router.add_get("/api/executions/{id}", _execution)
+    app.router.add_get("/api/executions/{id}/log", _log)
     app.router.add_get("/api/totals", _totals)
     app.router.add_get("/api/lag", _lag)
     app.router.add_get("/api/outbox", _outbox)
@@ -63,10 +64,16 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    leader = request.app[_PLATFORM].leading.is_set()
+    platform = request.app[_PLATFORM]
+    leader = platform.leading.is_set()
     figures = await request.app[_SOURCES].figures() if leader else None
+    server = Self(
+        leads=leader,
+        redis_up=platform.redis_away is None and (figures is None or figures.readings is not None),
+        database_up=platform.database_away is None and (figures is None or figures.totals is not None),
+    )
     # Some hundred thousand lines would hold up the loop.
-    text = await asyncio.to_thread(render, leader, figures)
+    text = await asyncio.to_thread(render, server, figures)
     return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
@@ -125,13 +132,26 @@ async def _execution(request: web.Request) -> web.Response:
     async with request.app[_PLATFORM].engine.connect() as connection:
         row = await repository.get_execution(connection, name)
         if row is None:
-            return _json({"error": f"no execution has the id, execution_id argument or task id {name!r}"}, status=404)
+            return _unknown(name)
         kept = await repository.message(connection, row["id"])
         row["attempts"] = await repository.attempts(connection, row["id"])
         row["reports"] = await repository.reports(connection, row["id"])
     # The message itself may hold what the views leave out.
     row["message_bytes"] = None if kept is None else len(kept)
     return _json(row)
+
+
+async def _log(request: web.Request) -> web.Response:
+    name = request.match_info["id"]
+    async with request.app[_PLATFORM].engine.connect() as connection:
+        row = await repository.get_execution(connection, name)
+        if row is None:
+            return _unknown(name)
+        return _json(await repository.logs(connection, row["id"]))
+
+
+def _unknown(name: str) -> web.Response:
+    return _json({"error": f"no execution has the id, execution_id argument or task id {name!r}"}, status=404)
 
 
 async def _totals(request: web.Request) -> web.Response:

@@ -11,10 +11,12 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
 from celery.concurrency.base import BasePool
 
+from windrow.authoring.redaction import keeps_log
 from windrow.broker.fence import pass_or_end
 from windrow.worker.board import Board
 from windrow.worker.pools.deadlines import Deadlines
 from windrow.worker.probes import Vitals
+from windrow.worker.tails import Tail
 from windrow.worker.usage import Overlapping, Used
 
 HARD_GRACE = 0.5
@@ -29,7 +31,7 @@ class Job:
 
     __slots__ = (
         "__weakref__", "accept_callback", "args", "callback", "cpu", "error_callback", "hard", "header", "measured", "place",
-        "soft", "stop", "target", "timeout_callback", "used",
+        "soft", "stop", "tail", "target", "text", "timeout_callback", "used",
     )  # fmt: skip
 
     def __init__(
@@ -47,8 +49,18 @@ class Job:
         self.cpu: float | None = None
         """CPU seconds of its thread, once it has ended; None for a coroutine, which has none of its own."""
         self.used = Used()
+        self.tail: Tail | None = None
+        """Where what it logs is kept while it runs."""
+        self.text: str | None = None
         self.stop: Callable[[type[BaseException]], None] | None = None
         """Throws an exception into the running body; None while there is none to throw into."""
+
+    @property
+    def log(self) -> str | None:
+        """The end of what it has logged; None when that is nothing."""
+        if self.tail is None or self.header is None:
+            return self.text
+        return self.tail.read(self.header["tag"])
 
     def measure(self) -> None:
         """Note what it has used until now: it is about to be told as ended, whatever its body does."""
@@ -96,7 +108,10 @@ class InProcessPool(BasePool):
         now = time.monotonic()
         self._jobs.add(job)
         if job.hard and job.header is not None and self.board is not None:
-            job.place = self.board.begin(job.header, job.hard, now + job.hard + HARD_GRACE)
+            place = job.place = self.board.begin(job.header, job.hard, now + job.hard + HARD_GRACE)
+            if place is not None and keeps_log(self.app.tasks[args[0]], args[2]):
+                job.tail = self.board.tail(place)
+                job.tail.begin(job.header["tag"])
         for limit, soft in ((job.soft, True), (job.hard, False)):
             if limit and self._deadlines.add((job, soft), now + limit):
                 self._hub.call_later(limit, self._look)
@@ -121,6 +136,8 @@ class InProcessPool(BasePool):
         self._jobs.discard(job)
         self._deadlines.remove((job, True))
         self._deadlines.remove((job, False))
+        if job.tail is not None:
+            job.text, job.tail = None if job.tail.is_empty else job.log, None
         if job.place is not None and self.board is not None:
             self.board.end(job.place)
             job.place = None

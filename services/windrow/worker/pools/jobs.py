@@ -21,6 +21,8 @@ class Job(ApplyResult):
     """Seconds that it should run."""
     used = Used()
     """What it used, as far as that is known."""
+    text: str | None = None
+    """The end of what it logged, once it has ended."""
 
     def __init__(self, number: int, text: bytes, name: Any, cache: dict[int, Any], options: dict[str, Any]) -> None:
         self._job, self._payload, self.name, self._cache = number, text, name, cache
@@ -47,6 +49,14 @@ class Job(ApplyResult):
         """Note what it has used until now: its process is about to be ended and will say nothing."""
         if self._worker_pid is not None:
             self.used = Used(peak=peak_of(self._worker_pid))
+
+    @property
+    def log(self) -> str | None:
+        """The end of what it logged, also of one whose child was killed; None when that is nothing."""
+        if self.text is None and self._write_to is not None:
+            text: str | None = self._write_to.tail.read(self._job)
+            return text
+        return self.text
 
     def ready(self) -> bool:
         """Whether it has ended."""

@@ -21,6 +21,8 @@ STOP = -1
 """The number that ends a child."""
 RECYCLED = 16
 """A child's word beside billiard's: it ends so that another takes its place, for the reason `tasks` or `memory`."""
+LOG = "log"
+"""What a child says in front of a job's end when the job has logged something; beside billiard's numbers."""
 MOST_INLINE = 16 * 1024
 """A job with a longer text travels as an open file: many of these fit into a socket's buffer."""
 DESCRIPTOR = struct.Struct("i")

@@ -24,9 +24,10 @@ from windrow.metrics.catalogue import RecycleReason
 from windrow.worker.pools.child import Child
 from windrow.worker.pools.jobs import LONG, Job, RunTimes
 from windrow.worker.pools.limits import Limits, TimeoutHandler
-from windrow.worker.pools.pipes import RECYCLED, Incoming, JobSocket
+from windrow.worker.pools.pipes import LOG, RECYCLED, Incoming, JobSocket
 from windrow.worker.pools.reaping import Reaped
 from windrow.worker.pools.results import Results
+from windrow.worker.tails import Tail
 from windrow.worker.usage import Used
 
 AHEAD_SECONDS = 0.02
@@ -52,11 +53,20 @@ class Pool(Limits, asynpool.AsynPool):
         self.on_stuck: Callable[[], None] = lambda: None
         self.on_recycled: Callable[[RecycleReason], None] = lambda reason: None
         self._looks_for_stale = False
+        self._tails: dict[int, Tail] = {}
+        self._index = 0
         super().__init__(*arguments, **options)
+
+    def _create_worker_process(self, i: int) -> Any:
+        self._index = i
+        return super()._create_worker_process(i)
 
     def WorkerProcess(self, worker: Any) -> Any:
         """A new child, with what is kept of it here; billiard's name."""
+        # The place of the child before it, whose jobs have all ended: a new one would stay in the memory of its elders.
+        worker.tail = self._tails.get(self._index) or self._tails.setdefault(self._index, Tail())
         process = super().WorkerProcess(worker)
+        process.tail = worker.tail
         process.jobs, process.expected, process.since = deque(), 0.0, 0.0
         process.incoming = Incoming(process.outqR_fd)
         process._Popen = Reaped
@@ -70,9 +80,8 @@ class Pool(Limits, asynpool.AsynPool):
     def create_result_handler(self) -> Results:
         """The reader of results, with the pool's own handlers."""
         handler: Results = super().create_result_handler()
-        handler.state_handlers.update(
-            {ACK: self._on_ack, READY: self._on_ready, RECYCLED: lambda reason: self.on_recycled(reason)}
-        )
+        own = {ACK: self._on_ack, LOG: self._on_log, READY: self._on_ready, RECYCLED: lambda reason: self.on_recycled(reason)}
+        handler.state_handlers.update(own)
         return handler
 
     # --- jobs out --------------------------------------------------------------------------------------------------------
@@ -140,6 +149,11 @@ class Pool(Limits, asynpool.AsynPool):
             return
         job._ack(i, time_accepted, pid, None)
         self.limit_set(job)
+
+    def _on_log(self, number: int, text: str | None) -> None:
+        job = self._cache.get(number)
+        if job is not None:
+            job.text = text
 
     def _on_ready(self, number: int, used: Any, obj: tuple[bool, Any], fd: int) -> None:
         process = self._fileno_to_inq.get(fd)
