@@ -59,14 +59,8 @@ def known() -> dict[str, set[str]]:
     return series | PENDING
 
 
-WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 PENDING: dict[str, set[str]] = {
-    **{f"windrow:{name}_burn:rate{window}": {"queue"} for name in ("start", "success") for window in WINDOWS},
-    "windrow:start_budget_left:ratio": {"queue"},
-    "windrow:success_budget_left:ratio": {"queue"},
-    "windrow:start_errors:ratio_rate5m": {"queue"},
-    "windrow_recycles_total": {"queue", "reason"},
-    "windrow_attempt_logs_dropped_total": set(),
+    "windrow_worker_recycles_total": {"queue", "reason"},
 }
 KNOWN = known()
 

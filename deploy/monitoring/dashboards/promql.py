@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from deploy.monitoring.recording import ENDED_BADLY, ENDED_WELL
 from windrow.metrics.catalogue import BY_NAME
+
+WELL: Final = f'state="{ENDED_WELL}"'
+BADLY: Final = f'state=~"{ENDED_BADLY}"'
+"""The final states that spend the success budget."""
+EITHER: Final = f'state=~"{ENDED_WELL}|{ENDED_BADLY}"'
+"""All that count for it; what was cancelled or rejected is its caller's doing."""
 
 
 def counted(metric: str, matchers: str, *by: str) -> str:

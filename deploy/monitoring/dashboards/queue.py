@@ -199,7 +199,7 @@ def _workers() -> Panels:
             "Why were pool processes replaced?",
             "Processes that a worker replaced after so many tasks or so much memory (recycle).",
             of("processes"),
-            Ask(f"sum by (reason) (increase(windrow_recycles_total{{{HERE}}}[$__rate_interval]))", "{{reason}}"),
+            Ask(f"sum by (reason) (increase(windrow_worker_recycles_total{{{HERE}}}[$__rate_interval]))", "{{reason}}"),
             stacked=True,
             bars=True,
         ),
