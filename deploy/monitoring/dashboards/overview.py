@@ -23,11 +23,12 @@ from deploy.monitoring.dashboards.panels import (
     of,
     rows,
 )
-from deploy.monitoring.dashboards.promql import BADLY, EITHER, WELL, counted, share
+from deploy.monitoring.dashboards.promql import failed, grown, share
 
 UID: Final = "windrow-overview"
 HERE: Final = 'installation=~"$installation"'
-LOST: Final = f'{HERE}, state="lost"'
+BAD: Final = grown("windrow:ended_bad:sum", HERE)
+ALL: Final = grown("windrow:ended:sum", HERE)
 ENDED: Final = "windrow_executions_finished_total"
 BY: Final = "by (installation, queue)"
 NAMED: Final = "{{queue}} {{installation}}"
@@ -83,14 +84,14 @@ def _now() -> Panels:
             "What part of the executions ended in success?",
             "Of the executions that ended in the time shown; cancelled and rejected ones count neither way.",
             RATIO,
-            Ask(share(counted(ENDED, f"{HERE}, {WELL}"), counted(ENDED, f"{HERE}, {EITHER}"))),
+            Ask(f"1 - {share(f'sum({BAD})', f'sum({ALL})')}"),
             decimals=2,
         ),
         figure(
             "How many executions were lost?",
             "Executions that died with their worker and could not start again, in the time shown.",
             of("executions"),
-            Ask(f"round({counted(ENDED, LOST)})"),
+            Ask(f"sum({grown('windrow:lost:sum', HERE)})"),
             steps=ANY_IS_BAD,
         ),
         rows(
@@ -104,7 +105,7 @@ def _now() -> Panels:
             Ask(f'sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}, state!="crashing"}}))'),
             Ask(f"max {BY} (windrow_queue_served{{{HERE}}})"),
             Ask(f"max {BY} (windrow_queue_paused{{{HERE}}})"),
-            Ask(f"round({counted(ENDED, HERE + ', ' + BADLY, 'installation', 'queue')})"),
+            Ask(f"max {BY} ({BAD})"),
             Ask(f"max {BY} (windrow:success_budget_left:ratio{{{HERE}}})"),
             Ask(f"max {BY} (windrow:start_budget_left:ratio{{{HERE}}})"),
             columns={
@@ -238,7 +239,7 @@ def _failures() -> Panels:
             "Who is failing?",
             "Attempts that ended with an error in the time shown, retried ones too, by the exception's class; the 20 most.",
             of("attempts"),
-            Ask(f"topk(20, round({counted('windrow_failures_total', HERE, 'installation', 'queue', 'task', 'error')}) > 0)"),
+            Ask(f"topk(20, {failed(HERE, 'installation', 'queue', 'task', 'error')} > 0)"),
             width=12,
             columns={
                 "installation": Column(title="Installation"),

@@ -49,7 +49,7 @@ def _now() -> Panels:
             "How many of its executions ended badly?",
             "Those that ended in the time shown as failed, timed_out, lost or expired.",
             of("executions"),
-            Ask(f"round({counted(ENDED, ENDED_BADLY)})"),
+            Ask(counted(ENDED, ENDED_BADLY)),
             width=6,
             steps=ANY_IS_BAD,
         ),
