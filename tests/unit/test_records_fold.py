@@ -169,6 +169,30 @@ def test_totals_count_what_really_happened_once(events, totals, split):
     assert {key[1:3] for key in counted} <= {("default", "a.task")}
 
 
+def test_the_log_of_an_attempt_is_kept_with_it():
+    """Its end, 64 KiB, whatever became of it; the next attempt's is another."""
+    rows = run(accepted(), ended("failed", "failed", log="x" * 70_000 + "the end"))
+    (attempt,) = rows.attempts.values()
+    assert len(attempt.log) == 65_536
+    assert attempt.log.endswith("the end")
+    (attempt,) = run(accepted(), ended("success", "success")).attempts.values()
+    assert attempt.log is None
+
+
+def test_a_log_that_was_left_out_is_counted_once():
+    """An end says so; that it is told again changes nothing."""
+    rows = run(accepted(), *[ended("success", "success", log=False)] * 2)
+    (attempt,) = rows.attempts.values()
+    assert attempt.log is None
+    assert rows.totals["logs_dropped", "default", "other", ""] == 1
+
+
+def test_the_trace_of_an_execution_is_that_of_its_acceptance():
+    """A retry that says none keeps it."""
+    rows = run({**accepted(), "trace": "ab" * 16}, {**AGAIN, "trace": None})
+    assert one(rows).trace_id == "ab" * 16
+
+
 @pytest.mark.parametrize("late", [True, False])
 @pytest.mark.parametrize(
     "events",
