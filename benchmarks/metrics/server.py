@@ -40,7 +40,7 @@ class Server:
     during: Mapping[str, Spread]
     """Of requests that were under way during a scrape."""
     between: Mapping[str, Spread]
-    """Of requests in a minute without scrapes."""
+    """Of requests before the first scrape."""
 
 
 def totals() -> Counter[TotalKey]:
@@ -74,8 +74,8 @@ def fill(stack: Stack, kept: Mapping[TotalKey, int]) -> None:
     Board().tell(connect(stack.redis_url), said, time.monotonic())
 
 
-def measure(stack: Stack, count: int, say: Callable[[str], None]) -> Server:
-    """Scrape the server so often, a second apart, while somebody asks it other things all the time."""
+def measure(stack: Stack, count: int, say: Callable[[str], None], quiet_s: float = 10.0) -> Server:
+    """Scrape the server so often, a second apart, while somebody asks it other things all the time; before that none."""
     fill(stack, totals())
     announced = stack.folder / "server.json"
     announced.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def measure(stack: Stack, count: int, say: Callable[[str], None]) -> Server:
         url = json.loads(announced.read_text())["url"]
         until(lambda: stack.client.get("windrow:leader"), 60, "it leads", server)
         until(lambda: stack.client.xlen("windrow:events") == 0, 60, "what was accepted is on record", server)
-        between = asyncio.run(_quiet(url, 10.0))
+        between = asyncio.run(_quiet(url, quiet_s))
         say(f"server: without scrapes {_said(between)}")
         scrapes, during = asyncio.run(_scraped(url, count))
     say(f"server: {scrapes.series:,} series in {scrapes.median:.2f} s; during scrapes {_said(during)}")
