@@ -1,4 +1,7 @@
-"""`python -m tests.drill`: causes every alert for real, prints what fired, writes build/drill.json; 1 on a miss, 2 when it can't be tried."""
+"""`python -m tests.drill`: causes every alert for real, prints what fired, writes build/drill.json.
+
+Exit code 1 on a miss, 2 when Prometheus or Alertmanager is not installed.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.processes import ROOT
+from tests.drill import queries
+from tests.drill.cause import Cause
+from tests.drill.healthy import healthy
 from tests.drill.phases import CAUSES, PHASES
 from tests.drill.play import play
 from tests.drill.stage import Stage
@@ -40,13 +46,15 @@ def main() -> int:
     begun = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="windrow-drill-"))
     folder.chmod(0o711)  # PostgreSQL's account must reach its part of it
-    document: dict[str, Any] = {**_about(found), "factor": given.factor, "rows": [], "strangers": []}
+    document: dict[str, Any] = {**_about(found), "factor": given.factor, "rows": [], "strangers": [], "not_tried": {}}
     missed = True
     try:
         with Stage(folder, given.factor, given.shipped) as stage:
             _say(f"the stage stands after {time.monotonic() - begun:.0f} s")
             _play(stage, given, document)
-        missed = bool(document["strangers"]) or not all(row["met"] for row in document["rows"])
+            if given.rows is None:
+                document["queries"] = queries.asked(stage, time.monotonic() - begun, _say)
+        missed = not met(document)
     finally:
         document["seconds"] = round(time.monotonic() - begun, 1)
         given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -72,21 +80,38 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def met(document: dict[str, Any]) -> bool:
+    """Whether everything that was tried was as it must be."""
+    parts = [document[name]["met"] for name in ("healthy", "queries") if name in document]
+    return all(parts) and not document["strangers"] and all(row["met"] for row in document["rows"])
+
+
 def _play(stage: Stage, given: argparse.Namespace, document: dict[str, Any]) -> None:
+    if given.healthy:
+        document["healthy"] = healthy(stage, given.healthy, _say)
     wanted = set(given.rows or CAUSES)
     for name, phase in PHASES.items():
         causes = [cause for cause in phase if cause.name in wanted]
-        if not causes:
-            continue
-        began = time.monotonic()
-        rows, strange = play(stage, causes, _say)
-        document["rows"] += rows
-        document["strangers"] += [f"{name}: {sentence}" for sentence in strange]
-        for row in rows:
-            _show(row)
-        for sentence in strange:
-            _say(f"MISS {name}: {sentence}")
-        _say(f"phase {name}: {time.monotonic() - began:.0f} s")
+        reasons = {cause.name: cause.not_here() for cause in causes}
+        for cause, reason in reasons.items():
+            if reason:
+                document["not_tried"][cause] = reason
+                _say(f"*** {cause} is NOT tried: {reason} ***")
+        causes = [cause for cause in causes if not reasons[cause.name]]
+        if causes:
+            _phase(stage, name, causes, document)
+
+
+def _phase(stage: Stage, name: str, causes: list[Cause], document: dict[str, Any]) -> None:
+    began = time.monotonic()
+    rows, strange = play(stage, causes, _say)
+    document["rows"] += rows
+    document["strangers"] += [f"{name}: {sentence}" for sentence in strange]
+    for row in rows:
+        _show(row)
+    for sentence in strange:
+        _say(f"MISS {name}: {sentence}")
+    _say(f"phase {name}: {time.monotonic() - began:.0f} s")
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -89,13 +89,10 @@ def judge(expected: Expected, notified: Seen, shown: Seen, times: Times) -> Verd
         elif episode.gone < times.mended:
             why.append(f"{alert} must fire as long as its cause is there, and was resolved before mending")
     held = expected.silent & shown.keys()
-    for alert in sorted(expected.silent - shown.keys()):
-        why.append(f"{alert} must fire in Prometheus, and did not")
-    for alert in sorted((expected.silent | expected.allowed) & notified.keys() - expected.notified):
-        why.append(f"{alert} must be held back, and was notified: one cause pages once")
-    for alert in sorted(held):
-        if shown[alert].gone is None:
-            why.append(f"{alert} must go after mending, and did not")
+    loud = (expected.silent | expected.allowed) & notified.keys() - expected.notified
+    why += [f"{alert} must fire in Prometheus, and did not" for alert in sorted(expected.silent - shown.keys())]
+    why += [f"{alert} must be held back, and was notified: one cause pages once" for alert in sorted(loud)]
+    why += [f"{alert} must go after mending, and did not" for alert in sorted(held) if shown[alert].gone is None]
     ends = [episode.gone for episode in came.values() if episode.gone is not None]
     whole = expected.notified <= came.keys()
     return Verdict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,12 +21,12 @@ class Producer:
         self._streams: dict[str, tuple[threading.Event, threading.Thread]] = {}
         self.errors: list[str] = []
 
-    def call(self, task: Any, queue: str, *args: Any) -> None:
-        """One call."""
-        task.apply_async(args, queue=queue)
+    def call(self, task: Any, queue: str, *args: Any) -> str:
+        """One call; its task id."""
+        return str(task.apply_async(args, queue=queue).id)
 
     def stream(self, name: str, calls: Callable[[], Iterator[float]]) -> None:
-        """Run `calls` in a thread: it makes calls, and yields the seconds until it wants to go on. Replaces one of that name."""
+        """Run `calls` in a thread, in place of one of that name: it makes calls, and yields how long (s) it wants to wait."""
         self.stop(name)
         ended = threading.Event()
 
@@ -77,11 +76,3 @@ class Producer:
                 raise
 
         return guarded
-
-
-def bursts(producer: Producer, queue: str, dice: random.Random) -> Iterator[float]:
-    """Some dozen calls at once, then nothing until all workers have gone."""
-    while True:
-        for _ in range(dice.randint(20, 60)):
-            producer.attempt(work, queue, dice.choice((0.0, 0.01, 0.05, 0.1)))
-        yield dice.uniform(25, 50)

@@ -30,6 +30,10 @@ class _Playing:
 
 def play(stage: Stage, causes: list[Cause], say: Callable[[str], None]) -> tuple[list[dict[str, Any]], list[str]]:
     """Play causes at the same time; a row each, and sentences about what none of them accounts for."""
+    warm = [cause.warm for cause in causes if cause.warm]
+    stage.warm(warm)
+    for cause in causes:
+        cause.prepare(stage)
     stage.desk.forget()
     stage.tower.forget()
     playing = []
@@ -47,6 +51,8 @@ def play(stage: Stage, causes: list[Cause], say: Callable[[str], None]) -> tuple
         busy = any(_waits(one, shown, notified, now) for one in playing)
         quiet = None if busy else quiet or now
     shown, notified = stage.tower.look(), stage.desk.notified()
+    stage.cool(warm)
+    stage.producer.stop()
     rows = []
     for one in playing:
         verdict = judge(one.cause.expected, notified, shown, Times(one.begun, one.mended or one.begun))

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.drill import queues
 from tests.drill.desk import Desk
 from tests.drill.load import Producer
 from tests.drill.tower import Tower
+from windrow.broker import admin
 from windrow.broker.client import Client, connect
 from windrow.broker.observe import QueueReading, observe
 from windrow.local.processes import launch, stop
@@ -34,40 +36,43 @@ class Stage:
         self.tower = Tower(folder, self.desk.port, factor, shipped)
         self.servers: dict[str, str] = {}
         """Each server's `host:port` by what it is called."""
+        self.kept: dict[str, Any] = {}
+        """What a cause's beginning keeps for its mending."""
         self.producer: Producer
         self.client: Client
-        self._exits = ExitStack()
+        self.exits = ExitStack()
+        """What is undone at the end."""
         self._second: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Stage:
         try:
             self._start()
         except BaseException:
-            self._exits.close()
+            self.exits.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exits.close()
+        self.exits.close()
 
     def _start(self) -> None:
-        self._exits.callback(self.desk.close)
+        self.exits.callback(self.desk.close)
         self.redis = EmbeddedRedis(self.folder / "foundation")
         self.postgres = EmbeddedPostgres(
             self.folder / "foundation", settings={"max_connections": "60", "shared_buffers": "32MB"}
         )
         for server in (self.redis, self.postgres):
             server.launch()
-            self._exits.callback(server.stop)
+            self.exits.callback(server.stop)
         self.redis.ready()
         self.postgres.ready()
-        self._windrow()
-        self._exits.callback(self.tower.stop)
+        self._start_platform()
+        self.exits.callback(self.tower.stop)
         self.tower.start()
         self.producer = Producer(self.redis.url)
-        self._exits.callback(self.producer.stop)
+        self.exits.callback(self.producer.stop)
 
-    def _windrow(self) -> None:
+    def _start_platform(self) -> None:
         from windrow.records.migrate import migrate
 
         migrate(self.postgres.url)
@@ -78,9 +83,9 @@ class Stage:
         self.servers = {"first": f"127.0.0.1:{first}", "second": f"127.0.0.1:{second}"}
         self.desk.servers = list(self.servers.values())
         self.up = self._run("up", ["up", "-f", str(specs)], first)
-        self._exits.callback(self._end_platform)
+        self.exits.callback(self._end_platform)
         self._second = self._run("second", ["server"], second, WINDROW_SPECS=str(specs))
-        self._exits.callback(lambda: self._second is not None and stop(self._second, ((signal.SIGTERM, 5.0),)))
+        self.exits.callback(lambda: self._second is not None and stop(self._second, ((signal.SIGTERM, 5.0),)))
         self.until(self.leads, 60, "a server leads")
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -120,6 +125,24 @@ class Stage:
     def serving(self, queue: str) -> bool:
         """Whether a worker of the queue has registered."""
         return bool(self.reading(queue).workers)
+
+    def windrow(self, *command: str) -> None:
+        """Run a command of the platform's, as a person would; raises CalledProcessError."""
+        env = self.environment(WINDROW_STATE=str(self.folder / "up"))
+        subprocess.run(
+            [sys.executable, "-m", "windrow.cli", *command], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+        )
+
+    def warm(self, queues: Iterable[str]) -> None:
+        """Give each of these queues a worker, one after another, until `cool`."""
+        for queue in queues:
+            admin.pin(self.client, queue, 1)
+            self.until(partial(self.serving, queue), 60, f"a worker serves {queue}")
+
+    def cool(self, queues: Iterable[str]) -> None:
+        """Leave these queues to the autoscaler again."""
+        for queue in queues:
+            admin.release(self.client, queue)
 
     def until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:
         """Poll until it is true; raises TimeoutError, naming `what`."""
