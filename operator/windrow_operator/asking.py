@@ -8,6 +8,7 @@ from typing import NamedTuple
 from windrow.broker import admin
 from windrow.broker.client import Client
 from windrow.broker.observe import QueueReading
+from windrow.broker.standing import Board, Standing
 from windrow.queues import QueueWorker, derive
 from windrow_operator.state import Key
 
@@ -30,9 +31,15 @@ class Asks:
     """Queues to pause, and who it is that does."""
     resume: list[str] = field(default_factory=list)
     rates: list[tuple[str, float | None, int]] = field(default_factory=list)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    """What is wanted and promised, of every queue; said only where it is due."""
 
     def __bool__(self) -> bool:
         return any((self.drain, self.withdraw, self.decisions, self.pause, self.resume, self.rates))
+
+    def due(self, board: Board, now: float) -> bool:
+        """Whether anything is to be said at `now` (monotonic seconds)."""
+        return bool(self) or bool(board.due(self.standings, now))
 
     def count(self, queue: str, reason: str) -> None:
         """Count a decision that changed a number of workers."""
@@ -55,7 +62,7 @@ class Asks:
         if wanted != reading.rate:
             self.rates.append((reading.queue, derived.rate_per_s, derived.rate_burst))
 
-    def tell(self, client: Client) -> None:
+    def tell(self, client: Client, board: Board, now: float) -> None:
         """Say it all. Raises redis.RedisError."""
         admin.withdraw_drain(client, self.withdraw)
         admin.ask_drain(client, self.drain)
@@ -66,3 +73,4 @@ class Asks:
         for queue, rate, burst in self.rates:
             admin.set_rate(client, queue, rate, burst)
         admin.count_decisions(client, self.decisions)
+        board.tell(client, self.standings, now)

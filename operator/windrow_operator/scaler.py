@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from windrow.broker.observe import QueueReading, nothing_in
+from windrow.broker.standing import Board, Standing, standing
 from windrow_operator.asking import Asked, Asks
 from windrow_operator.brokers import Brokers, Place, Read
 from windrow_operator.cluster import Cluster, LeaseLost
@@ -26,6 +27,7 @@ from windrow_operator.watched import Entry, Watched
 TICK_SECONDS = 1.0
 MOST_NUMBERS, MOST_MARKS = 64, 32
 """Deployments, and pods, written at the same time: marks of many pods never stand before a number."""
+_CRASHING = "CrashLoopBackOff"
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +56,7 @@ class _Kept:
     idle_at: float | None = None
     """The last time at which nothing was there to be decided; None when the last tick decided."""
     decided: int | None = None
+    standing: Standing | None = None
     writing: asyncio.Task[None] | None = None
 
 
@@ -68,6 +71,7 @@ class Scaler:
         self._brokers = Brokers(redis_url, key_prefix, cluster)
         self._kept: dict[Key, _Kept] = {}
         self._ticks: dict[Place, asyncio.Task[None]] = {}
+        self._boards: dict[Place, Board] = {}
         self._numbers, self._marks = asyncio.Semaphore(MOST_NUMBERS), asyncio.Semaphore(MOST_MARKS)
         self._teller = Teller(watched, cluster, self.figures)
 
@@ -101,6 +105,7 @@ class Scaler:
         for key in self._kept.keys() - {entry.key for entries in groups.values() for entry in entries}:
             del self._kept[key]
         self._brokers.keep(groups)
+        self._boards = {place: board for place, board in self._boards.items() if place in groups}
         self._ticks = {place: task for place, task in self._ticks.items() if not task.done()}
         for place, entries in groups.items():
             if place not in self._ticks:
@@ -115,15 +120,21 @@ class Scaler:
             asks = Asks()
             for entry in entries:
                 self._one(entry, read, asks)
-            if asks and read is not None and read.fault is None:
-                await self._ask(place, asks)
+            board = self._boards.setdefault(place, Board())
+            asks.standings = self._standings(entries)
+            if read is not None and read.fault is None and asks.due(board, began):
+                await self._ask(place, asks, board, began)
         except Exception:  # a tick that fails is no reason to stop ticking  # noqa: BLE001
             _log.exception("a tick failed", place=str(place))
         self._meter.ticked(time.monotonic() - began)
 
-    async def _ask(self, place: Place, asks: Asks) -> None:
+    def _standings(self, entries: Sequence[Entry]) -> dict[str, Standing]:
+        kept = ((entry.spec, self._kept.get(entry.key)) for entry in entries)
+        return {spec.spec.queue: one.standing for spec, one in kept if spec and one is not None and one.standing is not None}
+
+    async def _ask(self, place: Place, asks: Asks, board: Board, now: float) -> None:
         try:
-            await self._brokers.at(place).do(asks.tell)
+            await self._brokers.at(place).do(lambda client: asks.tell(client, board, now))
         except Exception as error:  # the next tick sees what is missing and asks again  # noqa: BLE001
             _log.warning("Redis did not take what workers are asked", place=str(place), error=str(error))
 
@@ -204,6 +215,9 @@ class Scaler:
             if entry.spec is not None:
                 asks.count(entry.spec.spec.queue, str(decision.reason))
         kept.decided = decision.replicas
+        if entry.spec is not None:
+            crashing = sum(pod.trouble is not None and pod.trouble.reason == _CRASHING for pod in entry.pods.values())
+            kept.standing = standing(entry.spec, decision, name, crashing)
         if sizing.wrong_victims:
             _log.warning("pods were given up whose workers served", queueworker=name, pods=sizing.wrong_victims)
             self._meter.wrong_victims(len(sizing.wrong_victims))

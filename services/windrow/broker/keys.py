@@ -42,6 +42,7 @@ class Keys:
     server = _key("windrow:server")
     servers = _key("windrow:servers")
     decisions = _key("windrow:decisions")
+    scaling = _key("windrow:scaling")
     refused = _key("windrow:refused")
     untold = _key("windrow:untold")
 

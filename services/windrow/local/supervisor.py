@@ -16,6 +16,7 @@ import redis
 from windrow.broker import admin
 from windrow.broker.client import Client
 from windrow.broker.observe import QueueReading, known_queues, observe
+from windrow.broker.standing import Board, Standing, standing
 from windrow.local.children import Children, Ended
 from windrow.local.plan import Crashes, Plan, plan, registered, share_starts, worker_states
 from windrow.local.processes import is_gone
@@ -95,6 +96,8 @@ class Supervisor:
         self._looked_for_strangers: float | None = None
         self._exited: list[str] = []
         self._changed: list[tuple[str, str]] = []
+        self._standings: dict[str, Standing] = {}
+        self._board = Board()
         self._looked_for_dead = False
 
     def round(self, now: float, wall: float, *, act: bool = True) -> Snapshot:
@@ -179,6 +182,9 @@ class Supervisor:
             self._changed.append((queue.spec.spec.queue, decision.reason))
             logger.info("%s: %d workers (%s): %s", queue.spec.name, decision.replicas, decision.reason, decision.sentence)
         queue.decision = decision
+        missing = max(0, decision.replicas - sum(worker.state == "ready" for worker in seen.workers))
+        crashing = missing if queue.trouble and queue.crashes.count > 1 else 0
+        self._standings[queue.spec.spec.queue] = standing(queue.spec, decision, "supervisor", crashing)
         made = plan(seen, decision.replicas, self._children.of(queue.spec.name), now)
         if queue.crashes.wait(now) > 0:
             return replace(made, start=0)
@@ -192,6 +198,7 @@ class Supervisor:
             admin.ask_drain(self._client, [worker for made in plans.values() for worker in made.ask])
             admin.count_decisions(self._client, self._changed)
             self._changed = []
+            self._board.tell(self._client, self._standings, now)
         except redis.RedisError as error:
             logger.warning("Redis is away: %s; workers are asked to drain in the next round", error)
         for name, made in plans.items():

@@ -6,7 +6,7 @@ open transaction that writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -67,6 +67,15 @@ async def existing(connection: AsyncConnection) -> dict[date, set[str]]:
             day = date(int(suffix[:4]), int(suffix[4:6]), int(suffix[6:8]))
             found.setdefault(day, set()).add(parent)
     return found
+
+
+def ahead(existing: Mapping[date, set[str]], now: datetime) -> int:
+    """For how many days in a row after today every table has a partition; -1 when not even for today."""
+    today = now.astimezone(UTC).date()
+    days = -1
+    while existing.get(today + timedelta(days=days + 1)) == set(PARTITIONED):
+        days += 1
+    return days
 
 
 async def ensure_days(connection: AsyncConnection, days: Iterable[date]) -> list[date]:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from windrow.broker import observe
 from windrow.records import repository
-from windrow.server.exposition import render
+from windrow.server.exposition import Self, render
 from windrow.server.figures import Sources
 from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Platform
 
@@ -63,10 +63,16 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    leader = request.app[_PLATFORM].leading.is_set()
+    platform = request.app[_PLATFORM]
+    leader = platform.leading.is_set()
     figures = await request.app[_SOURCES].figures() if leader else None
+    server = Self(
+        leads=leader,
+        redis_up=platform.redis_away is None and (figures is None or figures.readings is not None),
+        database_up=platform.database_away is None and (figures is None or figures.totals is not None),
+    )
     # Some hundred thousand lines would hold up the loop.
-    text = await asyncio.to_thread(render, leader, figures)
+    text = await asyncio.to_thread(render, server, figures)
     return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
