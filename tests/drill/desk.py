@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.drill.judge import Alert, Episode
 
+ASK_S = 0.5
 Group = dict[str, Any]
 """One entry of Prometheus' http_sd."""
 
@@ -26,7 +27,7 @@ class Desk:
         self.extra: list[Group] = []
         """Targets that no server tells of: operators, and what is scraped by mistake."""
         self.left_out: Callable[[Group], bool] = lambda group: False
-        """Which of the told targets Prometheus is kept from."""
+        """Which of the targets that servers tell of Prometheus is kept from."""
         self._lock = threading.Lock()
         self._notified: dict[Alert, Episode] = {}
         self.labels: dict[Alert, dict[str, str]] = {}
@@ -39,15 +40,15 @@ class Desk:
                 self._answer(200, b"{}")
 
             def do_GET(self) -> None:
-                groups = desk._groups()
-                self._answer(*((503, b"no server answers") if groups is None else (200, json.dumps(groups).encode())))
+                self._answer(200, json.dumps(desk.groups()).encode())
 
             def _answer(self, code: int, body: bytes) -> None:
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(ConnectionError):  # who asked has gone
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 """Nothing: each scrape would be a line."""
@@ -55,11 +56,14 @@ class Desk:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="desk", daemon=True)
-        self._thread.start()
+        self._told: dict[str, Group] = {}
+        self._closed = threading.Event()
+        for work in (self._server.serve_forever, self._follow):
+            threading.Thread(target=work, name="desk", daemon=True).start()
 
     def close(self) -> None:
         """Answer nobody any more."""
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -87,20 +91,21 @@ class Desk:
                 elif known is not None and known.gone is None:
                     known.gone = now
 
-    def _groups(self) -> list[Group] | None:
-        """What every server tells, each target once; None when none answers, and Prometheus then keeps what it has."""
-        found: dict[str, Group] = {}
-        answered = False
-        for server in self.servers:
-            found[server] = {"targets": [server], "labels": {"__meta_windrow_role": "server"}}
-            with suppress(OSError, ValueError):
-                with urllib.request.urlopen(f"http://{server}/sd", timeout=1) as answer:
-                    told = json.load(answer)
-                answered = True
-                found.update((group["targets"][0], group) for group in told if group["targets"][0] not in self.servers)
-        if self.servers and not answered:
-            return None
-        return [*(group for group in found.values() if not self.left_out(group)), *self.extra]
+    def groups(self) -> list[Group]:
+        """What `/sd` answers: every server, what servers told last, and what is put in besides."""
+        servers = [{"targets": [server], "labels": {"__meta_windrow_role": "server"}} for server in self.servers]
+        told = [group for group in self._told.values() if not self.left_out(group)]
+        return [*servers, *told, *self.extra]
+
+    def _follow(self) -> None:
+        """Ask the servers for the workers; while none answers, what was told last stands, as with Prometheus itself."""
+        while not self._closed.wait(ASK_S):
+            for server in self.servers:
+                with suppress(OSError, ValueError):
+                    with urllib.request.urlopen(f"http://{server}/sd", timeout=1) as answer:
+                        told = json.load(answer)
+                    self._told = {one["targets"][0]: one for one in told if one["targets"][0] not in self.servers}
+                    break
 
 
 def alert_of(labels: dict[str, str]) -> Alert:
