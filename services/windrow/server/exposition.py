@@ -14,6 +14,7 @@ from windrow.broker.standing import Standing
 from windrow.metrics.catalogue import BY_NAME, FINAL_STATES, OTHER
 from windrow.records.fold import ATTEMPTS, FAILURES, FINISHED, IN_TIME, LATE, REFUSALS, RETRIES, STARTS
 from windrow.records.outbox import Backlog
+from windrow.scaling import Reason
 
 Series = tuple[tuple[str, ...], float]
 
@@ -66,7 +67,9 @@ def render(server: Self, figures: Figures | None) -> str:
         if figures.standings is not None:
             parts += _standings(figures.standings)
         if figures.decisions is not None:
-            parts.append(_family("windrow_scaling_decisions_total", sorted(figures.decisions.items())))
+            # At zero for each reason of each queue that is known, so that a first decision is seen as one.
+            known = dict.fromkeys(((queue, str(reason)) for queue in figures.readings or () for reason in Reason), 0)
+            parts.append(_family("windrow_scaling_decisions_total", sorted({**known, **figures.decisions}.items())))
         if figures.lag_s is not None:
             parts.append(_family("windrow_records_lag_seconds", [((), figures.lag_s)]))
         parts.append(_family("windrow_records_dropped_total", [((), figures.dropped)]))

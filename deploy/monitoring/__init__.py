@@ -1,0 +1,1 @@
+"""What whoever is on call gets: recording rules, alerts, dashboards, runbooks; each generated from code."""
