@@ -50,7 +50,7 @@ def values_schema(values: dict[str, Any]) -> Schema:
 def _of(path: str, value: Any) -> Schema:
     tighter = _TIGHTER.get(path, {})
     if isinstance(value, dict):
-        if not value or path.rpartition(".")[2] == "resources":  # Kubernetes' own; the API server knows it best
+        if not value or path.rpartition(".")[2] in ("resources", "labels"):  # Kubernetes' own; the API server knows it best
             return {"type": "object"}
         inner = {key: _of(f"{path}.{key}".lstrip("."), one) for key, one in value.items()}
         return {"type": "object", "properties": inner, "additionalProperties": False}

@@ -27,7 +27,8 @@ class Config:
     watched: tuple[str, ...]
     """`WINDROW_WATCH_NAMESPACES`: the namespaces that it serves, with commas between; empty: all."""
     platform: Platform
-    """`WINDROW_WORKER_IMAGE`, `…_WORKER_SECRET`, `…_WORKER_CA_SECRET`, `…_POD_MONITORS` and `WINDROW_KEY_PREFIX`."""
+    """`WINDROW_WORKER_IMAGE`, `…_WORKER_SECRET`, `…_WORKER_CA_SECRET`, `…_POD_MONITORS`, `…_POD_MONITOR_LABELS`,
+    `…_INSTALLATION` and `WINDROW_KEY_PREFIX`."""
     redis_url: str | None = field(repr=False)
     """`REDIS_URL`: the Redis of every queue whose spec names no other."""
     host: str = "127.0.0.1"
@@ -59,6 +60,8 @@ class Config:
                 secret=env.get("WINDROW_WORKER_SECRET") or "windrow",
                 key_prefix=settings.key_prefix,
                 pod_monitors=_yes(env, "WINDROW_POD_MONITORS"),
+                monitor_labels=_labels(env, "WINDROW_POD_MONITOR_LABELS"),
+                installation=env.get("WINDROW_INSTALLATION", ""),
                 ca_secret=env.get("WINDROW_WORKER_CA_SECRET", ""),
                 log_format=settings.log_format,
             ),
@@ -81,6 +84,13 @@ def _yes(env: Mapping[str, str], name: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(f"{name} must be 'true' or 'false', not {text!r}")
     return text == "true"
+
+
+def _labels(env: Mapping[str, str], name: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in env.get(name, "").split(",") if pair]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise ValueError(f"{name} must be labels as name=value with commas between, not {env[name]!r}")
+    return {key: value for key, _, value in pairs}
 
 
 def _pods_own() -> str | None:

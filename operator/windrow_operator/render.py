@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from windrow.queues import QueueWorker, derive
@@ -39,6 +40,10 @@ class Platform:
     """What stands before every Redis key."""
     pod_monitors: bool = False
     """Whether each queue gets a PodMonitor (its CRD must be there)."""
+    monitor_labels: Mapping[str, str] = field(default_factory=dict)
+    """What PodMonitors are labelled with besides: what a Prometheus looks for."""
+    installation: str = ""
+    """What PodMonitors put on every target as the label `installation`; nothing when empty."""
     ca_secret: str = ""
     """The Secret, in each QueueWorker's namespace, whose `ca.crt` workers see as `/etc/windrow/ca/ca.crt`."""
     log_format: str = "console"
@@ -54,7 +59,7 @@ def render(spec: QueueWorker, platform: Platform, owner_uid: str, replicas: int)
     if spec.spec.template.service_account_name is None:
         manifests.insert(0, _service_account(spec))
     if platform.pod_monitors:
-        manifests.append(_pod_monitor(spec))
+        manifests.append(_pod_monitor(spec, platform))
     return [_owned(manifest, spec, owner_uid) for manifest in manifests]
 
 
@@ -140,13 +145,13 @@ def _deployment(spec: QueueWorker, platform: Platform, replicas: int) -> Manifes
     }
 
 
-def _pod_monitor(spec: QueueWorker) -> Manifest:
+def _pod_monitor(spec: QueueWorker, platform: Platform) -> Manifest:
+    endpoint: Manifest = {"port": names.METRICS_PORT, "path": "/metrics", "interval": "15s"}
+    if platform.installation:
+        endpoint["relabelings"] = [{"targetLabel": "installation", "replacement": platform.installation}]
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": {"name": spec.name},
-        "spec": {
-            "selector": {"matchLabels": names.selector(spec.name)},
-            "podMetricsEndpoints": [{"port": names.METRICS_PORT, "path": "/metrics"}],
-        },
+        "metadata": {"name": spec.name, "labels": {**platform.monitor_labels, **names.labels(spec.name)}},
+        "spec": {"selector": {"matchLabels": names.selector(spec.name)}, "podMetricsEndpoints": [endpoint]},
     }

@@ -1,11 +1,12 @@
 """Breaks one rule of Windrow at a time, to show that the checker sees it: `python -m tests.chaos.broken`.
 
-A worker that starts through `python -m tests.chaos.broken RULE worker NAME -f FILE` has one rule taken out of it, by replacing
-what stands in its modules before they are used; Windrow itself has no switch for that.
+What starts through `python -m tests.chaos.broken RULE worker NAME -f FILE` (or `RULE server`) has one rule taken out of it, by
+replacing what stands in its modules before they are used; Windrow itself has no switch for that.
 
 - `take`: a message is taken out of its list in one step and noted as in flight in the next.
 - `lease`: a worker never believes that its lease has ended.
 - `fence`: a worker whose lease has ended goes on, and what it finished late is accepted.
+- `fold`: the recorder counts an attempt that died twice into the totals, though it has one row.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SEEN: Mapping[str, tuple[Row, str]] = {
     "take": (_TAKE, "missing"),
     "lease": (_CUT, "overlapping"),
     "fence": (_CUT, "finished_twice"),
+    "fold": (ROWS["child"].shortened(), "apart"),
 }
 """For each rule the row that is played without it, and the figure that must tell."""
 
@@ -100,7 +102,28 @@ def break_fence() -> None:
     warden.post = lambda of: None
 
 
-RULES: Mapping[str, Callable[[], None]] = {"take": break_take, "lease": break_lease, "fence": break_fence}
+def break_fold() -> None:
+    """Rows and totals are still written in one transaction, but no longer say the same."""
+    from windrow.records import fold
+
+    end = fold._Fold._end_attempt
+
+    def counting(self: Any, row: Any, identity: Any, event: Any) -> Any:
+        attempt = end(self, row, identity, event)
+        if attempt is not None and attempt.outcome == "killed":
+            self.rows.totals[(fold.ATTEMPTS, attempt.queue, attempt.task, "")] += 1
+        return attempt
+
+    fold._Fold._end_attempt = counting  # type: ignore[method-assign]
+
+
+RULES: Mapping[str, tuple[str, Callable[[], None]]] = {
+    "take": ("worker", break_take),
+    "lease": ("worker", break_lease),
+    "fence": ("worker", break_fence),
+    "fold": ("server", break_fold),
+}
+"""Each rule: who keeps it, and how it is taken out."""
 
 
 def show(rules: list[str]) -> int:
@@ -119,9 +142,11 @@ def show(rules: list[str]) -> int:
 
 
 def main() -> int:
-    """Show what the checker sees, or be a broken worker."""
-    if len(sys.argv) > 2 and sys.argv[2] == "worker":
-        RULES[sys.argv[1]]()
+    """Show what the checker sees, or be a broken worker or server."""
+    if len(sys.argv) > 2 and sys.argv[2] in ("worker", "server"):
+        whose, take_out = RULES[sys.argv[1]]
+        if whose == sys.argv[2]:
+            take_out()
         from windrow.cli.group import run
 
         return run(sys.argv[2:])

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tests.chaos.log import FINALS, Line, Log, Told
+from tests.chaos.totals import apart
 
 PRECISION = 0.005
 UNSENT_SECONDS = 0.02
@@ -68,6 +69,8 @@ class Verdict:
     """Plain executions accepted in what Redis lost: so many may be missing."""
     unsent: int = 0
     """Bodies that ended so shortly before their process was killed that their acknowledgements may not have left."""
+    apart: int = 0
+    """Exact totals that SQL counts otherwise over the records, or that the leading server tells otherwise."""
     states: Mapping[str, int] = field(default_factory=dict)
     """How many finals of each state."""
     detail: Mapping[str, list[str]] = field(default_factory=dict)
@@ -106,6 +109,7 @@ def check(log: Log) -> Verdict:
     early, early_s, late = _dues(runs)
     recovered, started = _recovery(by_step.values(), log)
     wrong = _wrong(finals, task_of, log)
+    differing = apart(log.accounts)
     states = Counter(state for told in finals.values() for state in told)
     accepted = [call for call in log.calls if call.accepted]
     return Verdict(
@@ -127,6 +131,7 @@ def check(log: Log) -> Verdict:
         stuck=sum(state not in FINALS for _, state in (log.recorded or {}).values()),
         lost_tail=sum(not call.durable and _in_lost_tail(call.at, log) for call in accepted),
         unsent=sum(run.how == "end" and 0 <= log.kills.get(run.pid, 0) - run.end <= UNSENT_SECONDS for run in runs),
+        apart=len(differing),
         states=dict(states),
         detail={
             name: found[:10]
@@ -138,6 +143,7 @@ def check(log: Log) -> Verdict:
                 "interrupted": [f"{run.task} {run.step} pid {run.pid} {run.how} {run.extra}" for run in interrupted],
                 "wrong": wrong,
                 "early": early,
+                "apart": differing,
             }.items()
             if found
         },

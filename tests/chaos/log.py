@@ -84,6 +84,8 @@ class Log:
     lost: Sequence[tuple[float, float]] = ()
     """Redis lost what it was told between these moments."""
     end: float = 0.0
+    accounts: Sequence[tuple[str, Mapping[tuple[str, str, str, str], int], Mapping[tuple[str, str, str, str], int]]] = ()
+    """Pairs of accounts of the same exact figures (`tests.chaos.totals`)."""
 
 
 def read_lines(path: Path) -> list[Line]:

@@ -44,9 +44,10 @@ def play(row: Row, system: str, seed: int) -> dict[str, Any]:
             row.play(stage, row)
             stage.end_load(row.load.count / (row.load.rate or 200) + 120)
             settled = settle(stage, row.kinds, *patience(row, system))
+            accounts = stage.accounts()
             stage.stop_all()
             blows, kills = stage.struck, stage.killed
-            log = stage.log(row.expected if system == "windrow" else dict.fromkeys(row.expected, "failed"))
+            log = stage.log(row.expected if system == "windrow" else dict.fromkeys(row.expected, "failed"), accounts)
             (folder / "harness.json").write_text(json.dumps(told_by_harness(log, stage.clock), indent=1))
             verdict = check(log)
             why = misses(verdict, row, blows)

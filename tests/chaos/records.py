@@ -29,13 +29,13 @@ def migrate(url: str) -> None:
 
 def states(url: str) -> dict[str, tuple[str, str]]:
     """Execution id → (task id, state), for all on record."""
-    found = _ask(url, lambda link: link.fetch(_CODES + _JOIN))
+    found = ask(url, lambda link: link.fetch(_CODES + _JOIN))
     return {row[0]: (row[1], row[2]) for row in found}
 
 
 def count(url: str) -> tuple[int, int]:
     """How many executions have no final state, and how many have one."""
-    found = {row[0]: row[1] for row in _ask(url, lambda link: link.fetch(
+    found = {row[0]: row[1] for row in ask(url, lambda link: link.fetch(
         "select s.code, count(*) from windrow.executions e" + _JOIN + " group by 1"
     ))}  # fmt: skip
     final = sum(number for state, number in found.items() if state in FINALS)
@@ -47,14 +47,16 @@ def final_tasks(url: str) -> set[str]:
     return {task for task, state in states(url).values() if state in FINALS}
 
 
-def _ask(url: str, ask: Callable[[Any], Awaitable[T]]) -> T:
+def ask(url: str, question: Callable[[Any], Awaitable[T]]) -> T:
+    """What a question to PostgreSQL gives; raises Unreadable."""
+
     async def run() -> T:
         try:
             link = await asyncpg.connect(url, timeout=5, command_timeout=20)
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise Unreadable(f"PostgreSQL must answer: {error}") from error
         try:
-            return await ask(link)
+            return await question(link)
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
             raise Unreadable(f"PostgreSQL must answer: {error}") from error
         finally:

@@ -66,6 +66,7 @@ ALWAYS: Mapping[str, Limit] = {
     "interrupted": 0,
     "wrong": 0,
     "early": 0,
+    "apart": 0,
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import redis
 
-from tests.chaos import records
+from tests.chaos import records, totals
 from tests.chaos.load import Load
 from tests.chaos.log import Log, Outage, read_calls, read_lines
 from tests.chaos.monitor import Monitor, results, told
@@ -60,6 +60,8 @@ class Stage:
         self._exits = ExitStack()
         self._proxies: list[Proxy] = []
         self._wanted_servers = servers
+        self._addresses: list[str] = []
+        """Where the servers listen, past all proxies."""
         self._load: subprocess.Popen[bytes] | None = None
 
     # --- up and down ---------------------------------------------------------------------------------------------------
@@ -167,10 +169,11 @@ class Stage:
         address = {"WINDROW_PORT": str(port), "WINDROW_ADVERTISE": f"127.0.0.1:{proxy.port}", "WINDROW_SPECS": str(specs)}
         process = self._run(
             "server",
-            ["-m", "windrow.server"],
+            [*self.entry, "server"] if self.entry else ["-m", "windrow.server"],
             self._environment(self.main_proxy, {**address, **self._clock("server"), **(extra or {})}),
         )
         self.servers.append(process)
+        self._addresses.append(f"127.0.0.1:{port}")
         self.server_proxies.append(proxy)
         return process
 
@@ -275,7 +278,11 @@ class Stage:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
 
-    def log(self, expected: Mapping[str, str]) -> Log:
+    def accounts(self) -> list[totals.Pair]:
+        """The exact totals beside what the leading server tells of them; call it while servers run."""
+        return [totals.kept_and_exported(self.postgres.url, self._addresses)] if self.windrow else []
+
+    def log(self, expected: Mapping[str, str], accounts: Sequence[totals.Pair]) -> Log:
         """The log of the run; call it when all has ended."""
         end = time.monotonic()
         self.watch.stop()
@@ -293,4 +300,5 @@ class Stage:
             expected=expected,
             lost=list(self.lost),
             end=end,
+            accounts=[*accounts, totals.kept_and_counted(self.postgres.url)] if self.windrow else (),
         )

@@ -99,6 +99,18 @@ def _without_passwords(objects: list[dict[str, Any]]) -> list[str]:
     return sorted(re.sub(r"[A-Za-z0-9]{32}", "…", json.dumps(one, sort_keys=True)) for one in objects)
 
 
+@pytest.mark.parametrize("source", HELMS, ids=lambda source: source.name)
+def test_rules_and_dashboards_arrive_as_they_are(source: Source) -> None:
+    """No brace of theirs is helm's: what Prometheus and Grafana get is what the files say, apart from where runbooks are."""
+    folder = CHART / "files/monitoring"
+    objects = rendered(CHART / "ci/monitoring-values.yaml", source, "--set", "monitoring.runbookUrl=")
+    (rules,) = [one for one in objects if one["kind"] == "PrometheusRule"]
+    assert rules["spec"] == yaml.safe_load((folder / "rules.yaml").read_text(encoding="utf-8"))
+    maps = [one for one in objects if one["kind"] == "ConfigMap" and "grafana_dashboard" in one["metadata"]["labels"]]
+    there = {path.name: path.read_text(encoding="utf-8") for path in (folder / "dashboards").glob("*.json")}
+    assert {name: text for one in maps for name, text in one["data"].items()} == there
+
+
 @pytest.mark.parametrize("values", SETS, ids=lambda values: values.stem)
 def test_every_pod_is_restricted(values: Path) -> None:
     """Read-only root, no privileges, no needless token, seccomp, requests and limits; no secret in an argument."""

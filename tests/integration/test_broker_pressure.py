@@ -11,7 +11,7 @@ import pytest
 from celery import chain
 from kombu.exceptions import OperationalError
 
-from tests.apps import evidence
+from tests.apps import evidence, talking
 from tests.waiting import wait_until
 from tests.workers import Work, producer, working
 from windrow.broker import events, pressure
@@ -62,6 +62,29 @@ def test_beyond_the_bound_details_are_left_out_and_ends_are_not(work: Work) -> N
     assert set(kinds(work)) == {"accepted", "ended"}
     assert kinds(work).count("accepted") == expected + 2
     assert {state for states in work.finals().values() for state in states} == {"success"}
+
+
+def test_a_twentieth_of_the_bound_is_as_far_as_logs_go(redis_url: str, tmp_path: Path) -> None:
+    """What an attempt logged is left out before any detail is, and its end says that; all else of the end is there."""
+    with working(redis_url, tmp_path, app="tests.apps.talking:app") as work:
+        pressure.set_most(work.client, MOST)
+        say = producer(redis_url, talking.app).tasks["tests.apps.talking.say"]
+        work.start(concurrency=1)
+        say.apply_async(("before",), queue="work")
+        wait_until(lambda: len(work.finals()) == 1, 20, "one is done")
+        fill(work, MOST // 20 + 1)
+        wait_until(lambda: work.client.get("windrow:events:no_logs"), 5, "the workers have seen that the records are behind")
+        for text in ('a "quote"', "a backslash \\", 'both \\"', '","log":"', "ü\n"):
+            say.apply_async((text,), queue="work")
+        wait_until(lambda: len(work.finals()) == 6, 20, "all are done")
+        assert work.client.get("windrow:events:behind") is None
+        kept, *dropped = [event for event in work.events() if event["k"] == "ended"]
+        started = [event for event in work.events() if event["k"] == "started"]
+    assert "before by logging" in kept["log"]
+    assert [event["log"] for event in dropped] == [False] * 5
+    assert [event["result"] for event in dropped] == ["None"] * 5
+    assert kept.keys() == dropped[0].keys()
+    assert started or all(event["started"] for event in dropped)
 
 
 def test_beyond_twice_the_bound_new_tasks_are_refused_and_accepted_ones_go_on(work: Work) -> None:

@@ -111,6 +111,65 @@ def test_executions_are_listed_and_shown(app: Any, windrow: Windrow, record: Cal
     assert "that is on record, not 'nobody'" in windrow("show nobody")
 
 
+def test_what_an_execution_logged_is_read_attempt_by_attempt(
+    app: Any, windrow: Windrow, record: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each under a line of its own, in their order; the execution is found by any of its names, and shown with no log in it."""
+    task_id = app.send_task("pay", (1,), queue="orders", headers={"windrow_external": "order 7"}).id
+    record()
+    (row,) = windrow("executions")
+    assert windrow(f"logs --execution {row['id']}") == []
+    first, second, third = sorted(events.new_id() for _ in range(3))
+    record(
+        ended(row["id"], "ready", outcome="killed", attempt=first, log="one\ntwo\n"),
+        ended(row["id"], "ready", outcome="killed", attempt=second),
+        {**ended(row["id"], "", attempt=third), "k": "started"},
+    )
+    capfd.readouterr()
+    assert run(["logs", "--execution", "order 7"]) == 0
+    header, *lines = capfd.readouterr().out.splitlines()
+    assert header.startswith(f"attempt 1 {first}: killed, started ")
+    assert lines[:2] == ["  one", "  two"]
+    assert lines[2].startswith(f"attempt 2 {second}: killed")
+    assert lines[2].endswith("; no log is kept")
+    assert lines[3].startswith(f"attempt 3 {third}: running")
+    for name in (row["id"], task_id):
+        made = windrow(f"logs --execution {name}")
+        assert [(one["id"], one["log"]) for one in made] == [(first, "one\ntwo\n"), (second, None), (third, None)]
+    shown = windrow(f"show {task_id}")
+    assert [one["log_bytes"] for one in shown["attempts_made"]] == [8, None, None]
+    assert "one" not in json.dumps(shown["attempts_made"])
+    assert shown["trace_id"] == row["id"].replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("logs --execution nobody", "must be an execution's id, execution_id argument or task id that is on record"),
+        ("logs", "one of QUEUE and --execution ID must be given"),
+        ("logs orders --execution x", "one of QUEUE and --execution ID must be given"),
+        ("logs --execution x --follow", "--follow must be left out with --execution"),
+    ],
+)
+def test_a_log_that_there_is_not_is_one_sentence(windrow: Windrow, line: str, sentence: str) -> None:
+    assert sentence in windrow(line)
+
+
+def test_an_execution_without_a_log_says_why_that_may_be(
+    app: Any, windrow: Windrow, record: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In one sentence; as JSON it is an attempt whose log is null."""
+    app.send_task("pay", (1,), queue="orders")
+    record()
+    (row,) = windrow("executions")
+    record(ended(row["id"], "success"))
+    assert [one["log"] for one in windrow(f"logs --execution {row['id']}")] == [None]
+    assert run(["logs", "--execution", row["id"]]) != 0
+    told = capfd.readouterr().err
+    assert f"execution {row['id']} must have logged something that is kept" in told
+    assert "keep_log" in told
+
+
 def test_people_read_the_same(
     app: Any, windrow: Windrow, record: Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:

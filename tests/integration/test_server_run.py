@@ -108,7 +108,7 @@ def test_a_stream_goes_on_record_and_can_be_read(start, redis_client, migrated_d
     """Events become rows, totals, metrics and answers; the stream is left empty; the three sources agree."""
     server = start()
     execution, attempt = new_id(), new_id()
-    push(redis_client, [accepted(execution), ended(execution, attempt, "failed", "failed", error="E"), *workload(200, 9)])
+    push(redis_client, [accepted(execution), ended(execution, attempt, "failed", "failed", error="E", log="one\n"), *workload(200, 9)])
     redis_client.xadd(STREAM, {"v": "1", "e": "no JSON"})
     redis_client.xadd(STREAM, {"v": "99", "e": "[]"})
     wait_until(lambda: recorded(redis_client), timeout=60, what="the stream to be recorded")
@@ -117,6 +117,9 @@ def test_a_stream_goes_on_record_and_can_be_read(start, redis_client, migrated_d
     assert server.get("/api/lag") == {"entries": 0, "seconds": 0.0}
     found = server.get(f"/api/executions/{execution}")
     assert (found["state"], found["attempts"][0]["id"], found["message_bytes"]) == ("failed", attempt, 2)
+    assert "log" not in found["attempts"][0], "an execution is answered without what it logged"
+    assert found["attempts"][0]["log_bytes"] == 4
+    assert [(one["id"], one["log"]) for one in server.get(f"/api/executions/{execution}/log")] == [(attempt, "one\n")]
     assert server.get("/api/executions?state=failed&queue=default&limit=1")[0]["state"] == "failed"
     assert {queue["queue"] for queue in server.get("/api/queues")} >= {"default", "high_priority", "celery"}
     metrics = server.get("/metrics")
@@ -138,6 +141,7 @@ BAD_QUESTIONS = [
     ("/api/executions?limit=many", 400, "limit must be a number"),
     ("/api/executions?state=done", 400, "state must be one of ready"),
     ("/api/executions/nobody", 404, "no execution has the id"),
+    ("/api/executions/nobody/log", 404, "no execution has the id"),
     ("/api/nothing", 404, "Not Found"),
 ]
 

@@ -10,6 +10,7 @@ from tests.chaos.checker import check
 from tests.chaos.log import Call, Line, Log, Outage, Told
 
 STEP = "work/0"
+ATTEMPTED = ("attempts", "chaos", "work", "")
 
 
 def start(at: float, pid: int = 1, task: str = "t", token: str = "a", step: str = STEP, **more: str) -> Line:
@@ -60,6 +61,12 @@ CASES = {
         replace(WHOLE, calls=[Call(1.0, True, "t", "-", durable=True)], recorded={}),
         {"missing": 1, "missing_durable": 1},
     ),
+    "accounts that agree": (replace(WHOLE, accounts=[("they", {ATTEMPTED: 2}, {ATTEMPTED: 2})]), {}),
+    "accounts that differ in one figure": (
+        replace(WHOLE, accounts=[("they", {ATTEMPTED: 2}, {ATTEMPTED: 3}), ("others", {}, {})]),
+        {"apart": 1},
+    ),
+    "a figure that one account lacks": (replace(WHOLE, accounts=[("they", {}, {ATTEMPTED: 1})]), {"apart": 1}),
     "a promised step did not run": (
         replace(WHOLE, calls=[LABELLED], lines=[start(2.0, label="c1.0"), end(3.0, label="c1.0")]),
         {"missing": 1, "accepted": 2},
@@ -133,7 +140,7 @@ CASES = {
 }
 FIGURES = (
     "missing", "finished_twice", "overlapping", "repeated", "interrupted", "refused", "recover_s", "early", "late_s",
-    "missing_durable", "lost_tail", "unsent", "stuck", "wrong", "next_s", "overlap_s", "early_s",
+    "missing_durable", "lost_tail", "unsent", "stuck", "wrong", "next_s", "overlap_s", "early_s", "apart",
 )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ def test_everything_comes_from_the_environment() -> None:
             "WINDROW_WORKER_SECRET": "platform",
             "WINDROW_WORKER_CA_SECRET": "authority",
             "WINDROW_POD_MONITORS": "true",
+            "WINDROW_POD_MONITOR_LABELS": "release=prometheus,team=",
+            "WINDROW_INSTALLATION": "ns/shop",
             "WINDROW_KEY_PREFIX": "shop:",
             "WINDROW_LOG_FORMAT": "json",
             "POD_NAME": "operator-7",
@@ -28,6 +30,8 @@ def test_everything_comes_from_the_environment() -> None:
     assert (config.platform.image, config.platform.secret) == ("registry/shop:3", "platform")
     assert config.platform.ca_secret == "authority"
     assert (config.platform.pod_monitors, config.platform.key_prefix) == (True, "shop:")
+    assert config.platform.monitor_labels == {"release": "prometheus", "team": ""}
+    assert config.platform.installation == "ns/shop"
     assert (config.log_format, config.platform.log_format) == ("json", "json")
     assert config.identity.startswith("operator-7_")
 
@@ -52,6 +56,10 @@ def test_a_url_is_never_shown() -> None:
             "WINDROW_WATCH_NAMESPACES must be names of namespaces (lower-case letters, digits and '-'), not 'Shop'",
         ),
         ({**ENV, "WINDROW_POD_MONITORS": "yes"}, "WINDROW_POD_MONITORS must be 'true' or 'false', not 'yes'"),
+        (
+            {**ENV, "WINDROW_POD_MONITOR_LABELS": "release:prometheus"},
+            "WINDROW_POD_MONITOR_LABELS must be labels as name=value with commas between, not 'release:prometheus'",
+        ),
     ],
 )
 def test_what_cannot_work_gets_one_sentence(env: dict[str, str], sentence: str) -> None:

@@ -80,8 +80,17 @@ def test_a_named_account_is_used_and_none_is_made() -> None:
 def test_a_pod_monitor_is_made_only_when_asked() -> None:
     assert "PodMonitor" not in rendered()
     monitor = rendered(platform=Platform("windrow:1", "windrow", pod_monitors=True))["PodMonitor"]
-    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics"}]
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "15s"}]
     assert monitor["spec"]["selector"] == {"matchLabels": {"windrow.dev/queueworker": "mail"}}
+
+
+def test_a_pod_monitor_says_whose_targets_they_are_and_is_found() -> None:
+    """What is scraped carries the installation, and the monitor the labels that a Prometheus looks for beside our own."""
+    platform = Platform("windrow:1", "windrow", pod_monitors=True, monitor_labels={"release": "p"}, installation="ns/shop")
+    monitor = rendered(platform=platform)["PodMonitor"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "installation", "replacement": "ns/shop"}]
+    assert monitor["metadata"]["labels"] == {"release": "p", **rendered()["Deployment"]["metadata"]["labels"]}
 
 
 def test_every_apply_carries_the_replicas_it_was_told() -> None:

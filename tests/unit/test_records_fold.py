@@ -121,6 +121,9 @@ def test_events_lead_to_states(events, state, attempts, message):
         ([accepted(), started()], {}),
         ([accepted(), ended("success", "success")], {"attempts:": 1, "finished:success": 1}),
         ([ended("success", "success")] * 3, {"attempts:": 1, "finished:success": 1}),
+        # Its end is told by the refusal alone: it has a row, and counts.
+        ([accepted(), started(), REFUSED], {"attempts:": 1, "refusals:finish": 1}),
+        ([accepted(), REFUSED, REFUSED], {"attempts:": 1, "refusals:finish": 2}),
         ([accepted(), FAILED, FAILED], {"attempts:": 1, "failures:ValueError": 1, "finished:failed": 1}),
         (
             [accepted(), started(), AGAIN, RETRIED, RETRIED, ended("success", "success", A2, retries=1)],
@@ -164,6 +167,30 @@ def test_totals_count_what_really_happened_once(events, totals, split):
         counted = run(*events).totals
     assert {f"{kind}:{label}": n for (kind, _, _, label), n in counted.items() if n} == totals
     assert {key[1:3] for key in counted} <= {("default", "a.task")}
+
+
+def test_the_log_of_an_attempt_is_kept_with_it():
+    """Its end, 64 KiB, whatever became of it; the next attempt's is another."""
+    rows = run(accepted(), ended("failed", "failed", log="x" * 70_000 + "the end"))
+    (attempt,) = rows.attempts.values()
+    assert len(attempt.log) == 65_536
+    assert attempt.log.endswith("the end")
+    (attempt,) = run(accepted(), ended("success", "success")).attempts.values()
+    assert attempt.log is None
+
+
+def test_a_log_that_was_left_out_is_counted_once():
+    """An end says so; that it is told again changes nothing."""
+    rows = run(accepted(), *[ended("success", "success", log=False)] * 2)
+    (attempt,) = rows.attempts.values()
+    assert attempt.log is None
+    assert rows.totals["logs_dropped", "default", "other", ""] == 1
+
+
+def test_the_trace_of_an_execution_is_that_of_its_acceptance():
+    """A retry that says none keeps it."""
+    rows = run({**accepted(), "trace": "ab" * 16}, {**AGAIN, "trace": None})
+    assert one(rows).trace_id == "ab" * 16
 
 
 @pytest.mark.parametrize("late", [True, False])

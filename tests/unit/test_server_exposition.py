@@ -39,6 +39,7 @@ def parsed(text):
 def test_the_leader_exports_all_that_the_catalogue_says():
     """Each metric of server and leader is on the page, with the catalogue's type, and what stands there is right."""
     totals = [("finished", "q", "t", "success", 5), ("failures", "q", "t", 'E"\\\n', 2), ("attempts", "q", "t", "", 7)]
+    totals.append(("logs_dropped", "q", "other", "", 3))
     text = render(
         Self(True),
         Figures(
@@ -62,6 +63,7 @@ def test_the_leader_exports_all_that_the_catalogue_says():
     assert values["windrow_queue_longest_run_seconds", ("queue", "q")] == 7.5
     assert (values["windrow_workers_wanted", ("queue", "q")], values["windrow_workers_max", ("queue", "q")]) == (3, 5)
     assert (values["windrow_redis_memory_bytes",], values["windrow_records_partitions_ahead_days",]) == (9, 3)
+    assert values["windrow_attempt_logs_dropped_total", ("queue", "q")] == 3
     assert (values["windrow_outbox_rows",], values["windrow_outbox_oldest_age_seconds",]) == (4, 2.5)
 
 

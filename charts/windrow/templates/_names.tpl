@@ -7,6 +7,11 @@
 {{ .Values.existingSecret | default (include "windrow.name" .) }}
 {{- end }}
 
+{{/* What every target of this release carries as its label `installation`. */}}
+{{- define "windrow.installation" -}}
+{{- .Release.Namespace }}/{{ .Release.Name }}
+{{- end }}
+
 {{- define "windrow.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{ end }}
@@ -23,6 +28,13 @@
 {{/* The namespaces that the operator serves, as JSON. */}}
 {{- define "windrow.watched" -}}
 {{- if .Values.operator.allNamespaces }}[]{{ else }}{{ .Values.operator.watchNamespaces | default (list .Release.Namespace) | uniq | toJson }}{{ end }}
+{{- end }}
+
+{{/* Labels as name=value with commas between. */}}
+{{- define "windrow.pairs" -}}
+{{- $pairs := list }}
+{{- range $name, $value := . }}{{ $pairs = append $pairs (printf "%s=%s" $name $value) }}{{ end }}
+{{- join "," $pairs }}
 {{- end }}
 
 {{- define "windrow.selector" -}}

@@ -6,22 +6,28 @@ fails when they are stale. Nothing here runs on a platform, so nothing of `windr
 
 from __future__ import annotations
 
-from deploy.monitoring.dashboards.executions import executions
+from collections.abc import Callable
+from typing import Final
+
+from deploy.monitoring.dashboards import asked, executions, overview, platform, queue, task
+from deploy.monitoring.dashboards.asked import Query
 from deploy.monitoring.dashboards.interpolation import View
-from deploy.monitoring.dashboards.overview import overview
 from deploy.monitoring.dashboards.page import Json, written
-from deploy.monitoring.dashboards.platform import platform
-from deploy.monitoring.dashboards.queries import Query
-from deploy.monitoring.dashboards.queries import queries as _queries
-from deploy.monitoring.dashboards.queue import queue
-from deploy.monitoring.dashboards.task import task
 
 __all__ = ["Query", "View", "dashboards", "files", "queries"]
+
+_ALL: Final[tuple[Callable[[], Json], ...]] = (
+    overview.dashboard,
+    queue.dashboard,
+    task.dashboard,
+    platform.dashboard,
+    executions.dashboard,
+)
 
 
 def dashboards() -> list[Json]:
     """All dashboards, as Grafana reads them."""
-    return [overview(), queue(), task(), platform(), executions()]
+    return [make() for make in _ALL]
 
 
 def files() -> dict[str, str]:
@@ -29,6 +35,9 @@ def files() -> dict[str, str]:
     return {f"{one['uid']}.json": written(one) for one in dashboards()}
 
 
-def queries(view: View) -> list[Query]:
-    """Every query of every dashboard as a viewer's browser would send it; raises ValueError for a variable without a value."""
-    return _queries(dashboards(), view)
+def queries(view: View, *uids: str) -> list[Query]:
+    """Every query as a viewer's browser would send it, of all dashboards or those that are named.
+
+    Raises ValueError for a variable without a value.
+    """
+    return asked.queries([one for one in dashboards() if not uids or one["uid"] in uids], view)

@@ -46,7 +46,7 @@ SHARED: Final = {
 }
 
 
-def executions() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
@@ -95,7 +95,7 @@ def _search() -> Panels:
                   a.traceback, a.log
                 FROM windrow.attempts a
                 WHERE a.execution_id = {AS_ID}
-                ORDER BY a.id
+                ORDER BY a.started_at NULLS LAST, a.id
                 """
             ),
             columns=SHARED

@@ -23,9 +23,14 @@ from deploy.monitoring.dashboards.panels import (
     of,
     rows,
 )
+from deploy.monitoring.dashboards.promql import counted, share
 
 UID: Final = "windrow-overview"
 HERE: Final = 'installation=~"$installation"'
+LOST: Final = f'{HERE}, state="lost"'
+NO_SUCCESS: Final = f'{HERE}, state!="success"'
+SUCCESS: Final = f'{HERE}, state="success"'
+ENDED: Final = "windrow_executions_finished_total"
 BY: Final = "by (installation, queue)"
 NAMED: Final = "{{queue}} {{installation}}"
 ONE_QUEUE: Final = (
@@ -36,7 +41,7 @@ A_QUEUE: Final = link("windrow-queue", "prometheus", "installation", queue="${__
 A_TASK: Final = link("windrow-task", "prometheus", "installation", queue="${__data.fields.queue}", task="${__value.raw}")
 
 
-def overview() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
@@ -49,7 +54,6 @@ def overview() -> Json:
 
 
 def _now() -> Panels:
-    ended = f"windrow_executions_finished_total{{{HERE}"
     firing = f'ALERTS{{alertname=~"Windrow.+", alertstate="firing", {HERE}}}'
     return [
         figure(
@@ -75,20 +79,20 @@ def _now() -> Panels:
             "How many executions end?",
             "Executions that reached a final state, a second, whatever the state.",
             of("executions/s"),
-            Ask(f"sum(rate({ended}}}[$__rate_interval]))"),
+            Ask(f"sum(rate({ENDED}{{{HERE}}}[$__rate_interval]))"),
         ),
         figure(
             "What part of the executions ended in success?",
             "Of all executions that ended in the time shown.",
             RATIO,
-            Ask(f'sum(increase({ended}, state="success"}}[$__range])) / sum(increase({ended}}}[$__range]))'),
+            Ask(share(counted(ENDED, SUCCESS), counted(ENDED, HERE))),
             decimals=2,
         ),
         figure(
             "How many executions were lost?",
             "Executions that died with their worker and could not start again, in the time shown.",
             of("executions"),
-            Ask(f'round(sum(increase({ended}, state="lost"}}[$__range])))'),
+            Ask(f"round({counted(ENDED, LOST)})"),
             steps=ANY_IS_BAD,
         ),
         rows(
@@ -99,10 +103,10 @@ def _now() -> Panels:
             Ask(f'max {BY} (windrow_queue_tasks{{{HERE}, state="ready"}})'),
             Ask(f"max {BY} (windrow_queue_oldest_age_seconds{{{HERE}}})"),
             Ask(f"max {BY} (windrow_queue_wait_target_seconds{{{HERE}}})"),
-            Ask(f"sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}}}))"),
+            Ask(f'sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}, state!="crashing"}}))'),
             Ask(f"max {BY} (windrow_queue_served{{{HERE}}})"),
             Ask(f"max {BY} (windrow_queue_paused{{{HERE}}})"),
-            Ask(f'round(sum {BY} (increase({ended}, state!="success"}}[$__range])))'),
+            Ask(f"round({counted(ENDED, NO_SUCCESS, 'installation', 'queue')})"),
             Ask(f"max {BY} (windrow:success_budget_left:ratio{{{HERE}}})"),
             Ask(f"max {BY} (windrow:start_budget_left:ratio{{{HERE}}})"),
             columns={
@@ -211,9 +215,9 @@ def _flow() -> Panels:
         ),
         lines(
             "How many workers does each queue have?",
-            "In whatever state.",
+            "Busy, idle or draining.",
             of("workers"),
-            Ask(f"sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}}}))", NAMED),
+            Ask(f'sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}, state!="crashing"}}))', NAMED),
             stacked=True,
             link=ONE_QUEUE,
         ),
@@ -236,10 +240,7 @@ def _failures() -> Panels:
             "Who is failing?",
             "Attempts that ended with an error in the time shown, retried ones too, by the exception's class; the 20 most.",
             of("attempts"),
-            Ask(
-                "topk(20, round(sum by (installation, queue, task, error) "
-                f"(increase(windrow_failures_total{{{HERE}}}[$__range]))) > 0)"
-            ),
+            Ask(f"topk(20, round({counted('windrow_failures_total', HERE, 'installation', 'queue', 'task', 'error')}) > 0)"),
             width=12,
             columns={
                 "installation": Column(title="Installation"),

@@ -30,7 +30,7 @@ NOT_RUN: Final = 'outcome!~"handed_back|refused"'
 """The outcomes of attempts that are told on record too."""
 
 
-def platform() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,

@@ -22,15 +22,17 @@ from deploy.monitoring.dashboards.panels import (
     of,
     rows,
 )
+from deploy.monitoring.dashboards.promql import counted
 
 UID: Final = "windrow-queue"
 HERE: Final = 'installation=~"$installation", queue="$queue"'
+LOST: Final = f'{HERE}, state="lost"'
 BY: Final = "by (installation)"
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 A_TASK: Final = link("windrow-task", "prometheus", "installation", queue="${queue}", task="${__value.raw}")
 
 
-def queue() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
@@ -46,7 +48,7 @@ def _now() -> Panels:
     return [
         figure(
             "Does anybody serve this queue?",
-            "Whether a QueueWorker names it; what waits in a queue that nobody serves waits for ever.",
+            "Whether a QueueWorker or a worker is there for it; what waits in a queue that nobody serves waits for ever.",
             "none",
             Ask(f"max(windrow_queue_served{{{HERE}}})"),
             steps=(("red", None), ("green", 1.0)),
@@ -84,7 +86,7 @@ def _now() -> Panels:
             "How many executions were lost?",
             "Executions that died with their worker and could not start again, in the time shown.",
             of("executions"),
-            Ask(f'round(sum(increase(windrow_executions_finished_total{{{HERE}, state="lost"}}[$__range])))'),
+            Ask(f"round({counted('windrow_executions_finished_total', LOST)})"),
             steps=ANY_IS_BAD,
         ),
     ]
@@ -152,7 +154,7 @@ def _workers() -> Panels:
     return [
         lines(
             "What do this queue's workers do?",
-            "Workers that are busy, idle, draining or crashing.",
+            "Busy, idle or draining; crashing are those that are wanted and end again and again before they serve.",
             of("workers"),
             Ask(f"sum by (state) (max by (installation, state) (windrow_workers{{{HERE}}}))", "{{state}}"),
             stacked=True,
@@ -161,7 +163,10 @@ def _workers() -> Panels:
             "Are there as many workers as wanted?",
             "Workers that are there and wanted, beside the most that there may be (scaling.maxReplicas).",
             of("workers"),
-            Ask(f"sum {BY} (max by (installation, state) (windrow_workers{{{HERE}}}))", "there {{installation}}"),
+            Ask(
+                f'sum {BY} (max by (installation, state) (windrow_workers{{{HERE}, state!="crashing"}}))',
+                "there {{installation}}",
+            ),
             Ask(f"max {BY} (windrow_workers_wanted{{{HERE}}})", "wanted {{installation}}"),
             Ask(f"max {BY} (windrow_workers_max{{{HERE}}})", "most {{installation}}"),
             limits=["most"],
@@ -178,7 +183,7 @@ def _workers() -> Panels:
             "Which reasons changed it most often?",
             "Scaling decisions in the time shown.",
             of("decisions"),
-            Ask(f"round(sum by (reason) (increase(windrow_scaling_decisions_total{{{HERE}}}[$__range])))"),
+            Ask(f"round({counted('windrow_scaling_decisions_total', HERE, 'reason')})"),
             width=12,
             columns={"reason": Column(title="Reason"), "Value": Column(title="Decisions")},
             sort=("Decisions", True),
@@ -235,7 +240,7 @@ def _outcomes() -> Panels:
             "Which tasks fail here?",
             "Attempts that ended with an error in the time shown, retried ones too, by the exception's class.",
             of("attempts"),
-            Ask(f"topk(20, round(sum by (task, error) (increase(windrow_failures_total{{{HERE}}}[$__range]))) > 0)"),
+            Ask(f"topk(20, round({counted('windrow_failures_total', HERE, 'task', 'error')}) > 0)"),
             width=12,
             columns={
                 "task": Column(title="Task", link=A_TASK),

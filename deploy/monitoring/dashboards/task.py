@@ -7,14 +7,18 @@ from typing import Final
 from deploy.monitoring.dashboards import variables
 from deploy.monitoring.dashboards.page import Json, Panels, link, page
 from deploy.monitoring.dashboards.panels import ANY_IS_BAD, BYTES, RATIO, SECONDS, Ask, Column, figure, lines, of, rows
+from deploy.monitoring.dashboards.promql import counted, share
 from deploy.monitoring.dashboards.sql import LIMIT, Sql, accepted_in_time, moment
 
 UID: Final = "windrow-task"
 HERE: Final = 'installation=~"$installation", queue=~"$queue", task="$task"'
+NO_SUCCESS: Final = f'{HERE}, state!="success"'
+SUCCESS: Final = f'{HERE}, state="success"'
+ENDED: Final = "windrow_executions_finished_total"
 AN_EXECUTION: Final = link("windrow-executions", "postgres", search="${__value.raw}")
 
 
-def task() -> Json:
+def dashboard() -> Json:
     """The dashboard."""
     return page(
         UID,
@@ -33,13 +37,12 @@ def task() -> Json:
 
 
 def _now() -> Panels:
-    ended = f"windrow_executions_finished_total{{{HERE}"
     return [
         figure(
             "What part of its executions ended in success?",
             "Of those that ended in the time shown.",
             RATIO,
-            Ask(f'sum(increase({ended}, state="success"}}[$__range])) / sum(increase({ended}}}[$__range]))'),
+            Ask(share(counted(ENDED, SUCCESS), counted(ENDED, HERE))),
             width=6,
             decimals=2,
         ),
@@ -47,7 +50,7 @@ def _now() -> Panels:
             "How many executions did not succeed?",
             "Those that ended in the time shown in any final state but success.",
             of("executions"),
-            Ask(f'round(sum(increase({ended}, state!="success"}}[$__range])))'),
+            Ask(f"round({counted(ENDED, NO_SUCCESS)})"),
             width=6,
             steps=ANY_IS_BAD,
         ),
@@ -55,7 +58,7 @@ def _now() -> Panels:
             "How many attempts does an execution take?",
             "Attempts that ended in the time shown, for each execution that ended; 1 means that nothing was retried.",
             of("attempts"),
-            Ask(f"sum(increase(windrow_attempts_total{{{HERE}}}[$__range])) / sum(increase({ended}}}[$__range]))"),
+            Ask(share(counted("windrow_attempts_total", HERE), counted(ENDED, HERE))),
             width=6,
             decimals=2,
         ),
@@ -63,10 +66,7 @@ def _now() -> Panels:
             "What part of its attempts is retried?",
             "Of the attempts that ended in the time shown, those that ended in a retry.",
             RATIO,
-            Ask(
-                f"sum(increase(windrow_retries_total{{{HERE}}}[$__range])) / "
-                f"sum(increase(windrow_attempts_total{{{HERE}}}[$__range]))"
-            ),
+            Ask(share(counted("windrow_retries_total", HERE), counted("windrow_attempts_total", HERE))),
             width=6,
             decimals=2,
         ),

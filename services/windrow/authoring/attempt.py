@@ -7,6 +7,8 @@ from typing import Any
 
 from celery._state import get_current_worker_task
 
+from windrow.broker.trace import TRACEPARENT, TRACESTATE, trace_of
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -17,6 +19,14 @@ class Attempt:
     task_id: str
     queue: str | None
     task: str
+    traceparent: str | None = None
+    tracestate: str | None = None
+    """The W3C trace context of its message, as it came."""
+
+    @property
+    def trace_id(self) -> str:
+        """The trace it belongs to; a message without one begins one of the execution's id."""
+        return trace_of(self.traceparent) or self.execution_id.replace("-", "")
 
 
 def current_attempt(task: Any = None) -> Attempt | None:
@@ -42,4 +52,6 @@ def current_attempt(task: Any = None) -> Attempt | None:
         task_id=str(request.id),
         queue=header.get("queue") or info.get("routing_key"),
         task=str(task.name),
+        traceparent=getattr(request, TRACEPARENT, None),
+        tracestate=getattr(request, TRACESTATE, None),
     )

@@ -38,6 +38,9 @@ class TaskMixin:
     redact: bool | str | Iterable[str] = ()
     """Arguments that must not be on record: their names, or True for all of them and the result."""
 
+    keep_log: bool | None = None
+    """Whether the end of what an attempt logs is kept with its record; None: unless something is redacted."""
+
     durable: bool = False
     """Whether a call is accepted by the database, and published after, unless it says `durable` itself."""
 

@@ -20,6 +20,7 @@ from windrow.authoring.owed import current_debt, fresh_id
 from windrow.authoring.replacing import current_replacement
 from windrow.broker.publication import HEADER, Publication, header_of
 from windrow.broker.refusal import PublishRefused, is_full, judge
+from windrow.broker.trace import TRACEPARENT, TRACESTATE, continued
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
             options["task_id"] = fresh_id()  # the same for every try: the first may have arrived
         task_id = options.get("task_id") or args[_TASK_ID - 1]
         debt, replacement = current_debt(), current_replacement()
+        _go_on(options)
         if replacement is not None:
             _note(options, replacement.fields(task_id))
         elif debt is not None:
@@ -73,6 +75,18 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         return bounded(app, name, lambda: send_task(name, *args, **options), patient)
 
     return send
+
+
+def _go_on(options: dict[str, Any]) -> None:
+    """What a task publishes goes on with its trace, unless its author, or who traces it, gives another."""
+    attempt = current_attempt()
+    headers = options.get("headers") or {}
+    if attempt is None or attempt.attempt_id is None or TRACEPARENT in headers:
+        return
+    made = {TRACEPARENT: continued(attempt.traceparent, attempt.execution_id, attempt.attempt_id)}
+    if attempt.tracestate is not None:
+        made[TRACESTATE] = attempt.tracestate
+    options["headers"] = {**headers, **made}
 
 
 def _note(options: dict[str, Any], fields: dict[str, Any]) -> None:

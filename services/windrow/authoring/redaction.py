@@ -1,7 +1,7 @@
 """What of a call may be shown on record: a task's `redact` option.
 
 `redact=("password", "token")` hides those arguments, `redact=True` all of them and the result. A redacted task's message is not
-kept on record either, since it holds the arguments as they are.
+kept on record either, since it holds the arguments as they are, and what it logs only with `keep_log=True`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,14 @@ def redacted(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any], options:
     options.setdefault("argsrepr", shown_args)
     options.setdefault("kwargsrepr", shown_kwargs)
     options["headers"] = {**(options.get("headers") or {}), KEEP_HEADER: False}
+
+
+def keeps_log(task: Any, headers: Mapping[str, Any]) -> bool:
+    """Whether what `task` logs may be on record: its option `keep_log`, else whether nothing of it is hidden."""
+    keep = getattr(task, "keep_log", None)
+    if keep is None:
+        return not getattr(task, "redact", False) and headers.get(KEEP_HEADER, True) is not False
+    return bool(keep)
 
 
 @lru_cache(maxsize=1024)

@@ -38,6 +38,7 @@ class Keys:
     events = _key("windrow:events")
     most_events = _key("windrow:events:most")
     behind = _key("windrow:events:behind")
+    no_logs = _key("windrow:events:no_logs")
     leader = _key("windrow:leader")
     server = _key("windrow:server")
     servers = _key("windrow:servers")

@@ -80,7 +80,7 @@ class LeaseKeeper:
         keys = self._client.keys_of
         text = json.dumps({"n": self._beats, **self._state()}, separators=(",", ":"))
         sent = now()
-        names = [keys.epochs, keys.beats, keys.gone, keys.server, keys.events, keys.most_events, keys.behind]
+        names = [keys.epochs, keys.beats, keys.gone, keys.server, keys.events, keys.most_events, keys.behind, keys.no_logs]
         answer, server = load("beat")(self._client, names, [self._worker, text])
         self._leader = server.decode()
         if answer != DEAD:

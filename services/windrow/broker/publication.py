@@ -14,6 +14,7 @@ from kombu.utils.json import dumps
 
 from windrow.broker import events
 from windrow.broker.keys import Keys, step_of, stored
+from windrow.broker.trace import TRACEPARENT, put_begun, trace_of
 
 HEADER = "windrow"
 MOST_TEXT = 1024
@@ -179,6 +180,7 @@ def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) 
     named = given if again else given.get("as")
     execution = str(named["id"]) if named else events.new_id(now)
     headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
+    put_begun(headers, execution)
     replaces = (given["worker"], str(given["tag"])) if (again or takes) and "tag" in given else None
     event = accepted(execution, headers, message["properties"], queue, now)
     event["due"] = due
@@ -208,6 +210,7 @@ def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any]
         "retries": headers.get("retries") or 0,
         "nesting": headers.get("replaced_task_nesting") or 0,
         "origin": headers.get("origin") or _own_origin(),
+        "trace": trace_of(headers.get(TRACEPARENT)),
     }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = (
     "queue", "task", "state", "task_id", "external_id", "accepted_at", "due_at", "started_at", "finished_at", "wait_s", "run_s",
     "retries", "recoveries", "attempts", "worker", "args", "kwargs", "result", "reason", "error", "error_message", "redo_of",
-    "progress_state", "progress",
+    "progress_state", "progress", "trace_id",
 )  # fmt: skip
 
 
@@ -84,6 +84,8 @@ def show(target: Target, as_json: bool, id_: str) -> None:
             click.echo(f"    {attempt['error']}: {text(attempt['message'], 200)}")
         if attempt["traceback"]:
             click.echo("".join(f"    {line}\n" for line in attempt["traceback"].rstrip().splitlines()), nl=False)
+        if attempt["log_bytes"]:
+            click.echo(f"    it logged {attempt['log_bytes']} bytes: windrow logs --execution {row['id']}")
     for report in row["reports"]:
         summary = report["result_summary"] or report["error_message"]
         click.echo(f"  report: {report['state']}, {report['duration_ms']} ms: {text(summary, 200)}")

@@ -120,6 +120,16 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         _IN_TRANSACTION,
     ),
     Metric(
+        "windrow_attempt_logs_dropped_total",
+        "counter",
+        ("queue",),
+        "attempts",
+        "Attempts whose log was left out of their record, because the records were behind (docs/pressure.md).",
+        "leader",
+        "exact",
+        _IN_TRANSACTION,
+    ),
+    Metric(
         "windrow_queue_tasks",
         "gauge",
         ("queue", "state"),

@@ -26,6 +26,7 @@ RETRIES: Final = "retries"
 FAILURES: Final = "failures"
 REFUSALS: Final = "refusals"
 STARTS: Final = "starts"
+LOGS_DROPPED: Final = "logs_dropped"
 
 LATE: Final = "late"
 IN_TIME: Final = "in_time"
@@ -167,10 +168,14 @@ class _Fold:
         if identity is None:
             return
         attempt = self._attempt(row, identity, told)
+        if attempt.outcome is None:
+            # Nobody else has told its end. An attempt that was recovered has been counted then.
+            self.rows.totals[(ATTEMPTS, attempt.queue, attempt.task, "")] += 1
         if attempt.outcome in (None, "killed"):
             attempt.outcome = "refused"
             attempt.ended_at = clean.moment(told.get("t"))
             attempt.run_s = clean.number(told.get("run"))
+            self._log(attempt, told)
 
     def _ended(self, row: ExecutionRow, event: Event) -> None:
         final = row.state in states.FINALS
@@ -261,9 +266,7 @@ class _Fold:
         attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
         attempt.run_s = clean.number(event.get("run"))
         attempt.peak_bytes = clean.size(event.get("peak"))
-        attempt.log = _last(event.get("log"), clean.LOG)
-        if attempt.wait_s is None:
-            attempt.wait_s = clean.number(event.get("wait"))
+        self._log(attempt, event)
         if outcome != "success":
             attempt.error = clean.text(event.get("error")) or _UNNAMED_ERRORS.get(outcome)
             attempt.message = clean.text(event.get("message"), clean.MESSAGE)
@@ -275,6 +278,13 @@ class _Fold:
         if attempt.error is not None:
             totals[(FAILURES, attempt.queue, attempt.task, attempt.error)] += 1
         return attempt
+
+    def _log(self, attempt: AttemptRow, event: Event) -> None:
+        log = event.get("log")
+        if log is False:  # left out of the stream
+            self.rows.totals[(LOGS_DROPPED, attempt.queue, OTHER, "")] += 1
+        elif log is not None:
+            attempt.log = _last(log, clean.LOG)
 
     def _count_start(self, attempt: AttemptRow, event: Event) -> None:
         """Count an attempt's start against its queue's objective, when it is first told of."""

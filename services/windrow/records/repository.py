@@ -103,8 +103,18 @@ async def _in_outbox(connection: Connection, name: str) -> Row | None:
 
 
 async def attempts(connection: Connection, execution_id: UUID) -> list[Row]:
-    """An execution's attempts, the first first."""
-    statement = select(_attempts).where(_attempts.c.execution_id == execution_id).order_by(_attempts.c.id)
+    """An execution's attempts, the first first; of what each logged only how much is kept (`log_bytes`)."""
+    columns = [column for column in _attempts.columns if column.name != "log"]
+    size = func.octet_length(_attempts.c.log).label("log_bytes")
+    statement = select(*columns, size).where(_attempts.c.execution_id == execution_id).order_by(_attempts.c.id)
+    return [dict(row) for row in (await connection.execute(statement)).mappings()]
+
+
+async def logs(connection: Connection, execution_id: UUID) -> list[Row]:
+    """What each attempt of an execution logged (its end, None when nothing is kept), the first attempt first."""
+    c = _attempts.c
+    columns = (c.execution_id, c.id, c.queue, c.task, c.worker, c.started_at, c.ended_at, c.outcome, c.log)
+    statement = select(*columns).where(c.execution_id == execution_id).order_by(c.id)
     return [dict(row) for row in (await connection.execute(statement)).mappings()]
 
 

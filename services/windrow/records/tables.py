@@ -202,7 +202,7 @@ class Total(Base):
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     """finished (label: the final state), attempts, retries, failures (label: the exception's class), refusals (label: what),
-    starts (label: in_time or late)."""
+    starts (label: in_time or late), logs_dropped."""
     queue: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(primary_key=True, server_default=text("''"))

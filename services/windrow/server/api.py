@@ -39,6 +39,7 @@ def make_app(platform: Platform) -> web.Application:
     app.router.add_get("/api/queues", _queues)
     app.router.add_get("/api/executions", _executions)
     app.router.add_get("/api/executions/{id}", _execution)
+    app.router.add_get("/api/executions/{id}/log", _log)
     app.router.add_get("/api/totals", _totals)
     app.router.add_get("/api/lag", _lag)
     app.router.add_get("/api/outbox", _outbox)
@@ -131,13 +132,26 @@ async def _execution(request: web.Request) -> web.Response:
     async with request.app[_PLATFORM].engine.connect() as connection:
         row = await repository.get_execution(connection, name)
         if row is None:
-            return _json({"error": f"no execution has the id, execution_id argument or task id {name!r}"}, status=404)
+            return _unknown(name)
         kept = await repository.message(connection, row["id"])
         row["attempts"] = await repository.attempts(connection, row["id"])
         row["reports"] = await repository.reports(connection, row["id"])
     # The message itself may hold what the views leave out.
     row["message_bytes"] = None if kept is None else len(kept)
     return _json(row)
+
+
+async def _log(request: web.Request) -> web.Response:
+    name = request.match_info["id"]
+    async with request.app[_PLATFORM].engine.connect() as connection:
+        row = await repository.get_execution(connection, name)
+        if row is None:
+            return _unknown(name)
+        return _json(await repository.logs(connection, row["id"]))
+
+
+def _unknown(name: str) -> web.Response:
+    return _json({"error": f"no execution has the id, execution_id argument or task id {name!r}"}, status=404)
 
 
 async def _totals(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from typing import Final
 from windrow.broker.observe import QueueReading
 from windrow.broker.standing import Standing
 from windrow.metrics.catalogue import BY_NAME, FINAL_STATES, OTHER
-from windrow.records.fold import ATTEMPTS, FAILURES, FINISHED, IN_TIME, LATE, REFUSALS, RETRIES, STARTS
+from windrow.records.fold import ATTEMPTS, FAILURES, FINISHED, IN_TIME, LATE, LOGS_DROPPED, REFUSALS, RETRIES, STARTS
 from windrow.records.outbox import Backlog
 from windrow.scaling import Reason
 
@@ -86,16 +86,17 @@ def render(server: Self, figures: Figures | None) -> str:
 
 
 def _totals(totals: Iterable[tuple[str, str, str, str, int]], standings: Mapping[str, Standing]) -> list[str]:
-    kinds = (FINISHED, ATTEMPTS, RETRIES, FAILURES, REFUSALS, STARTS)
+    kinds = (FINISHED, ATTEMPTS, RETRIES, FAILURES, REFUSALS, STARTS, LOGS_DROPPED)
     values: dict[str, dict[tuple[str, ...], float]] = {kind: {} for kind in kinds}
     rows = list(totals)
     promised = {queue for queue, one in standings.items() if one.start_target is not None}
     for queue in dict.fromkeys([*sorted(promised), *(queue for kind, queue, *_ in rows if kind == STARTS)]):
         values[STARTS].update(dict.fromkeys(((queue, IN_TIME), (queue, LATE)), 0))
-    pairs = dict.fromkeys((queue, task) for kind, queue, task, _, _ in rows if kind != STARTS)
+    pairs = dict.fromkeys((queue, task) for kind, queue, task, _, _ in rows if kind not in (STARTS, LOGS_DROPPED))
     for queue in dict.fromkeys(queue for queue, _ in pairs):
         values[FINISHED][(queue, OTHER, REJECTED)] = 0
         values[FAILURES][(queue, OTHER, OTHER)] = 0
+        values[LOGS_DROPPED][(queue,)] = 0
         values[REFUSALS].update(dict.fromkeys(((queue, "finish"), (queue, "copy")), 0))
     for pair in pairs:
         for state in TASK_STATES:
@@ -104,6 +105,8 @@ def _totals(totals: Iterable[tuple[str, str, str, str, int]], standings: Mapping
     for kind, queue, task, label, value in rows:
         if kind in (REFUSALS, STARTS):
             values[kind][(queue, label)] = values[kind].get((queue, label), 0) + value
+        elif kind == LOGS_DROPPED:
+            values[kind][(queue,)] = value
         elif kind in values:
             values[kind][(queue, task, label) if kind in (FINISHED, FAILURES) else (queue, task)] = value
     return [
@@ -113,6 +116,7 @@ def _totals(totals: Iterable[tuple[str, str, str, str, int]], standings: Mapping
         _family("windrow_failures_total", values[FAILURES].items()),
         _family("windrow_refusals_total", values[REFUSALS].items()),
         _family("windrow_starts_total", values[STARTS].items()),
+        _family("windrow_attempt_logs_dropped_total", values[LOGS_DROPPED].items()),
     ]
 
 

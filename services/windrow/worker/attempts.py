@@ -17,6 +17,7 @@ from windrow.broker.client import Client
 from windrow.broker.inflight import Taken
 from windrow.broker.publication import MOST_MESSAGE, accepted
 from windrow.broker.taker import Taker
+from windrow.broker.trace import put_begun
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
 from windrow.worker.report import rejected_event
@@ -79,6 +80,7 @@ class Attempts:
         """
         if redact:
             raw["headers"].update(argsrepr="***", kwargsrepr="***", windrow_keep=False)
+        put_begun(raw["headers"], header["id"])
         event = accepted(header["id"], raw["headers"], raw["properties"], taken.queue, header["t"])
         keep = raw["headers"].get("windrow_keep", True) and len(taken.message) <= MOST_MESSAGE
         event["message"] = taken.message.decode("utf-8", "replace") if keep else None

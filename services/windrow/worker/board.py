@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from windrow.worker.tails import HEAD, SIZE, Tail
+
 _HEADER: Final = struct.Struct("=qqqqd")
 _PLACE: Final = struct.Struct("=qddd?16s16s")
 _TAG: Final = struct.Struct("=q")
@@ -36,6 +38,8 @@ class Overdue:
 
     tag: int
     limit: float
+    log: str | None = None
+    """The end of what it logged."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Running:
     attempt: str
     started: float
     early: bool
+    log: str | None = None
+    """The end of what it logged."""
 
 
 class Board:
@@ -54,12 +60,17 @@ class Board:
     def __init__(self, places: int) -> None:
         """`places` is how many tasks may run at a time."""
         self._places = places
-        self._memory = mmap.mmap(-1, _HEADER.size + places * _PLACE.size)
+        heads = _HEADER.size + places * _PLACE.size
+        size = heads + places * HEAD.size
+        self._begin = size + -size % mmap.PAGESIZE
+        self._memory = mmap.mmap(-1, self._begin + places * SIZE)
+        self._tails = [Tail(self._memory, heads + i * HEAD.size, self._begin + i * SIZE) for i in range(places)]
         self._free = list(range(places))
 
     def clear(self) -> None:
         """Forget everything: a new process begins."""
-        self._memory[:] = bytes(len(self._memory))
+        self._memory[: self._begin] = bytes(self._begin)
+        self._memory.madvise(mmap.MADV_REMOVE, self._begin)  # what was logged; a place that is not used takes no memory
         self._free = list(range(self._places))
 
     # --- the worker's side -----------------------------------------------------------------------------------------------
@@ -89,8 +100,13 @@ class Board:
         _TAG.pack_into(self._memory, at, header["tag"])
         return place
 
+    def tail(self, place: int) -> Tail:
+        """Where the log of the task at this place is kept, under its tag."""
+        return self._tails[place]
+
     def end(self, place: int) -> None:
         """The task at this place has ended."""
+        self._tails[place].end()
         _TAG.pack_into(self._memory, self._offset(place), 0)
         self._free.append(place)
 
@@ -112,7 +128,8 @@ class Board:
         for place in range(self._places):
             tag, _, _, started, early, execution, attempt = _PLACE.unpack_from(self._memory, self._offset(place))
             if tag:
-                found[tag] = Running(str(UUID(bytes=execution)), str(UUID(bytes=attempt)), started, early)
+                log = self._tails[place].read(tag)
+                found[tag] = Running(str(UUID(bytes=execution)), str(UUID(bytes=attempt)), started, early, log)
         return found
 
     def overdue(self, now: float) -> list[Overdue]:
@@ -121,7 +138,7 @@ class Board:
         for place in range(self._places):
             tag, limit, deadline, *_ = _PLACE.unpack_from(self._memory, self._offset(place))
             if tag and deadline < now:
-                found.append(Overdue(tag, limit))
+                found.append(Overdue(tag, limit, self._tails[place].read(tag)))
         return found
 
     def _offset(self, place: int) -> int:

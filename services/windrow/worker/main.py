@@ -24,7 +24,7 @@ from windrow.queues.model import QueueWorker
 from windrow.settings import Settings
 from windrow.worker import remote  # noqa: F401 - its commands take the place of Celery's
 from windrow.worker.guard import RECYCLED, Guard, Guarded, Keeping
-from windrow.worker.logs import log_as_json
+from windrow.worker.logs import keep_tails, set_up_logging
 from windrow.worker.pools import IN_PROCESS, POOLS
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.port import Port
@@ -66,8 +66,7 @@ def run(spec: QueueWorker, settings: Settings) -> int:
     if settings.redis_url is None and not app.conf.broker_url:
         raise ValueError("REDIS_URL must say where Redis is, e.g. redis://127.0.0.1:6379/0")
     install(app, settings.redis_url, settings.key_prefix)
-    if settings.log_format == "json":
-        log_as_json(app, _log_level())
+    set_up_logging(app, settings.log_format, _log_level())
 
     def client(timeout: float) -> Client:
         return connect(settings.redis_url or app.conf.broker_url, timeout=timeout, key_prefix=settings.key_prefix)
@@ -148,6 +147,7 @@ def _serve(
         without_heartbeat=True,
         quiet=True,
     )
+    keep_tails()
     own = [name for name in app.tasks if not name.startswith("celery.") and name != TELL_LOST]
     metrics.known(own)
     capped = _capped(app, own, derived)

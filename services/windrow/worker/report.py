@@ -35,6 +35,7 @@ def ended_event(
     """The `ended` event of a request; without a start there was no attempt."""
     now = time.time()
     started = request.time_start
+    log = request.log if started else None
     if started and run is None:
         run = max(now - started, 0.0)
     return {
@@ -61,6 +62,7 @@ def ended_event(
         "result": result[:MOST_TEXT] if result else result,
         "reason": reason,
         "due": due,
+        **({"log": log} if log else {}),
     }
 
 

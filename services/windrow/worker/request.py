@@ -18,10 +18,12 @@ from celery.worker import request as stock
 from celery.worker.state import task_ready
 
 from windrow import __version__
+from windrow.authoring.redaction import keeps_log
 from windrow.authoring.replacing import Replaced
 from windrow.authoring.results import ATTEMPT
 from windrow.broker import events
 from windrow.broker.inflight import Taken
+from windrow.broker.trace import TRACEPARENT
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
 from windrow.worker.attempts import Attempts
 from windrow.worker.board import Overdue
@@ -46,11 +48,13 @@ class Reporting(stock.Request):
         self.settled = False
         self.wait: float | None = None
         self._verdict: events.Event | None = None
+        self._logged: str | None = None
         header = self._request_dict.get("windrow")
         now = time.time()
         if not (isinstance(header, dict) and events.is_id(header.get("id"), now) and isinstance(header.get("t"), int | float)):
             header = {"v": events.VERSION, "id": events.new_id(now), "t": now}
             self.attempts.accept_stock(self.taken, message._raw, header, bool(getattr(self.task, "redact", False)))
+            self._request_dict[TRACEPARENT] = message._raw["headers"][TRACEPARENT]
         self.execution: str = header["id"]
         self.attempt = events.new_id(now)
         self._ready_at = max(float(header.get("t") or now), self._eta.timestamp() if self._eta else 0.0)
@@ -146,6 +150,7 @@ class Reporting(stock.Request):
         note = self.attempts.note_of(self.taken.tag)
         if note is not None:
             self.attempt, self.time_start = note["attempt"], note["t"]
+        self._logged = overdue.log
         self.on_timeout(False, overdue.limit)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -274,6 +279,13 @@ class Reporting(stock.Request):
             "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
             "version": __version__, **self.promptness,
         }  # fmt: skip
+
+    @property
+    def log(self) -> str | None:
+        """The end of what the attempt has logged, if that may be kept."""
+        job = self._apply_result() if self._apply_result is not None else None
+        text: str | None = self._logged if job is None else job.log
+        return text if text and keeps_log(self.task, self._request_dict) else None
 
     @property
     def promptness(self) -> events.Event:

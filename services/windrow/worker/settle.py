@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, cast
 
 from windrow.broker import events
@@ -50,12 +51,14 @@ def settle(
     held = {int(tag): value for tag, value in zip(answer[1::2], answer[2::2], strict=True)}
     notes = cast(dict[bytes, bytes], client.hgetall(keys.started(worker)))
     started = {int(tag): json.loads(text) for tag, text in notes.items()}
-    for tag, running in board.running().items():
+    runs = board.running()
+    for tag, running in runs.items():
         # Started, and ended with its process before that could be told.
         if tag in held and tag not in started:
             started[tag] = _note(running, queue, held[tag])
             client.insist("HSET", keys.started(worker), str(tag), events.encode(started[tag]))
-    operations = decide(held, started, past, overdue, most, worker, time.time())
+    logs = {tag: running.log for tag, running in runs.items() if running.log}
+    operations = decide(held, started, past, overdue, most, worker, time.time(), logs)
     if not operations:
         return
     arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, -1, 0, keys.prefix, ""]
@@ -92,14 +95,19 @@ def _note(running: Running, queue: str, value: bytes) -> dict[str, Any]:
 
 def decide(
     held: Mapping[int, bytes], started: Mapping[int, dict[str, Any]], past: Past, overdue: Mapping[int, Overdue], most: int,
-    worker: str, now: float,
+    worker: str, now: float, logs: Mapping[int, str] = MappingProxyType({}),
 ) -> list[Operation]:  # fmt: skip
-    """The operations that settle `held`: what was taken last goes back first, so that the oldest is next in line. Pure."""
+    """The operations that settle `held`: what was taken last goes back first, so that the oldest is next in line. Pure.
+
+    `logs`: what the attempts logged, by tag.
+    """
     operations: list[Operation] = []
     for tag in sorted(held, reverse=True):
         if tag in overdue:
             continue
         note = started.get(tag)
+        if note is not None and tag in logs:
+            note = {**note, "log": logs[tag]}
         if held[tag] == HANDED_ON:
             operations.append(
                 ("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", "", *UNKNOWN)
@@ -126,4 +134,5 @@ def _ended(
         "k": events.ENDED, "id": note["id"], "t": now, "attempt": note["attempt"], "outcome": outcome, "state": state,
         "queue": note["queue"], "task": note["task"], "worker": worker, "started": note["t"],
         "run": max(now - note["t"], 0.0), "error": "WorkerLostError" if outcome == "killed" else None, "reason": reason,
+        **({"log": note["log"]} if "log" in note else {}),
     }  # fmt: skip

@@ -164,6 +164,20 @@ if #events > 0 and redis.call('GETEX', ARGV[7] .. 'windrow:events:behind') then
   end
   events = kept
 end
+if #events > 0 and redis.call('GETEX', ARGV[7] .. 'windrow:events:no_logs') then
+  for at, event in ipairs(events) do
+    -- A quote inside a text has a backslash before it, so this is a field; the text ends at the first quote that has none.
+    local from, to = string.find(event, ',"log":"', 1, true)
+    if from then
+      while true do
+        to = string.find(event, '["\\]', to + 1)
+        if string.byte(event, to) == 34 then break end
+        to = to + 1
+      end
+      events[at] = string.sub(event, 1, from) .. '"log":false' .. string.sub(event, to + 1)
+    end
+  end
+end
 if #events > 0 then
   redis.call('XADD', KEYS[4], '*', 'v', '1', 'e', '[' .. table.concat(events, ',') .. ']')
 end

@@ -16,7 +16,11 @@ from billiard.pool import ACK, EX_FAILURE, EX_OK, EX_RECYCLE, READY, MaybeEncodi
 from celery.concurrency import asynpool
 
 from windrow.broker.fence import pass_or_end
-from windrow.worker.pools.pipes import STOP, JobSocket, Outgoing
+from windrow.worker.pools.pipes import LOG, STOP, JobSocket, Outgoing
+from windrow.worker.tails import Tail, write_to
+
+NONE = -1
+"""The number of no job: what is logged between two of them is kept nowhere that is read."""
 
 
 class Child(asynpool.Worker):
@@ -27,6 +31,8 @@ class Child(asynpool.Worker):
     """
 
     inq: JobSocket
+    tail: Tail
+    """Where what its jobs log is kept; the pool has it too."""
 
     def _make_child_methods(self, *arguments: Any) -> None:
         """Billiard's receivers are not used."""
@@ -37,6 +43,7 @@ class Child(asynpool.Worker):
         recycled, failed, well = int(EX_RECYCLE), int(EX_FAILURE), int(EX_OK)
         pid = pid or os.getpid()
         out = Outgoing(self.outq._writer.fileno())
+        write_to(self.tail)
         completed = 0
         try:
             while self.maxtasks is None or completed < self.maxtasks:
@@ -74,6 +81,8 @@ class Child(asynpool.Worker):
     def _run(self, out: Outgoing, number: int, function: Any, args: Any, kwargs: Any) -> BaseException | None:
         """Run one job and hold its result; returns what the job raised to end its process, if it did."""
         leaving = None
+        tail = self.tail
+        tail.begin(number)
         pass_or_end()
         try:
             result: tuple[bool, Any] = (True, self.prepare_result(function(*args, **kwargs)))
@@ -83,6 +92,9 @@ class Child(asynpool.Worker):
             result = (False, ExceptionInfo())
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 leaving = error
+        if not tail.is_empty:
+            out.hold((LOG, (number, tail.read(number))))
+            tail.begin(NONE)
         try:
             out.hold((READY, (number, None, result, self.inqW_fd)))
         except Exception as error:  # noqa: BLE001 - a result can fail to be pickled in any way

@@ -18,6 +18,7 @@ from windrow.authoring.greenlets import Synchronous
 from windrow.worker.pools.inprocess import InProcessPool, Job, lost, outcome
 from windrow.worker.pools.loop import LoopHub, LoopPoller
 from windrow.worker.pools.threads import Threads
+from windrow.worker.tails import keep_in
 
 
 class TaskPool(InProcessPool):
@@ -60,6 +61,8 @@ class TaskPool(InProcessPool):
             return
         context = copy_context()
         own_stacks(context, job, self.app.tasks[name])
+        if job.tail is not None:
+            context.run(keep_in, job.tail)
         self._tasks[job] = self._loop.create_task(self._run(job), context=context)
 
     async def _run(self, job: Job) -> None:

@@ -11,10 +11,12 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
 from celery.concurrency.base import BasePool
 
+from windrow.authoring.redaction import keeps_log
 from windrow.broker.fence import pass_or_end
 from windrow.worker.board import Board
 from windrow.worker.pools.deadlines import Deadlines
 from windrow.worker.probes import Vitals
+from windrow.worker.tails import Tail
 
 HARD_GRACE = 0.5
 """Seconds that a body has after its hard limit, when it is told to end, before the guard ends it with the process."""
@@ -28,7 +30,7 @@ class Job:
 
     __slots__ = (
         "__weakref__", "accept_callback", "args", "callback", "error_callback", "hard", "header", "place", "soft", "stop",
-        "target", "timeout_callback",
+        "tail", "target", "text", "timeout_callback",
     )  # fmt: skip
 
     def __init__(
@@ -41,8 +43,18 @@ class Job:
         self.soft, self.hard = soft, hard
         self.header: dict[str, Any] | None = args[2].get("windrow")
         self.place: int | None = None
+        self.tail: Tail | None = None
+        """Where what it logs is kept while it runs."""
+        self.text: str | None = None
         self.stop: Callable[[type[BaseException]], None] | None = None
         """Throws an exception into the running body; None while there is none to throw into."""
+
+    @property
+    def log(self) -> str | None:
+        """The end of what it has logged; None when that is nothing."""
+        if self.tail is None or self.header is None:
+            return self.text
+        return self.tail.read(self.header["tag"])
 
     def terminate(self, signal: int | None = None) -> None:
         """End the body: what `revoke(terminate=True)` asks for. The process and its other tasks live on."""
@@ -85,7 +97,10 @@ class InProcessPool(BasePool):
         now = time.monotonic()
         self._jobs.add(job)
         if job.hard and job.header is not None and self.board is not None:
-            job.place = self.board.begin(job.header, job.hard, now + job.hard + HARD_GRACE)
+            place = job.place = self.board.begin(job.header, job.hard, now + job.hard + HARD_GRACE)
+            if place is not None and keeps_log(self.app.tasks[args[0]], args[2]):
+                job.tail = self.board.tail(place)
+                job.tail.begin(job.header["tag"])
         for limit, soft in ((job.soft, True), (job.hard, False)):
             if limit and self._deadlines.add((job, soft), now + limit):
                 self._hub.call_later(limit, self._look)
@@ -106,6 +121,8 @@ class InProcessPool(BasePool):
         self._jobs.discard(job)
         self._deadlines.remove((job, True))
         self._deadlines.remove((job, False))
+        if job.tail is not None:
+            job.text, job.tail = None if job.tail.is_empty else job.log, None
         if job.place is not None and self.board is not None:
             self.board.end(job.place)
             job.place = None

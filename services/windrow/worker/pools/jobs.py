@@ -17,6 +17,8 @@ class Job(ApplyResult):
     """When its next limit is reached, monotonic seconds."""
     expected = LONG
     """Seconds that it should run."""
+    text: str | None = None
+    """The end of what it logged, once it has ended."""
 
     def __init__(self, number: int, text: bytes, name: Any, cache: dict[int, Any], options: dict[str, Any]) -> None:
         self._job, self._payload, self.name, self._cache = number, text, name, cache
@@ -38,6 +40,14 @@ class Job(ApplyResult):
     def owner(self) -> Any:
         """The request whose call this is."""
         return getattr(self._callback, "__self__", None)
+
+    @property
+    def log(self) -> str | None:
+        """The end of what it logged, also of one whose child was killed; None when that is nothing."""
+        if self.text is None and self._write_to is not None:
+            text: str | None = self._write_to.tail.read(self._job)
+            return text
+        return self.text
 
     def ready(self) -> bool:
         """Whether it has ended."""

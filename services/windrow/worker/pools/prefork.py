@@ -23,8 +23,9 @@ from celery.worker import state as worker_state
 from windrow.worker.pools.child import Child
 from windrow.worker.pools.jobs import LONG, Job, RunTimes
 from windrow.worker.pools.limits import Limits, TimeoutHandler
-from windrow.worker.pools.pipes import Incoming, JobSocket
+from windrow.worker.pools.pipes import LOG, Incoming, JobSocket
 from windrow.worker.pools.results import Results
+from windrow.worker.tails import Tail
 
 AHEAD_SECONDS = 0.02
 """A job is sent behind others only when they are expected to take less than this together."""
@@ -48,11 +49,20 @@ class Pool(Limits, asynpool.AsynPool):
         self.runs = RunTimes()
         self.on_stuck: Callable[[], None] = lambda: None
         self._looks_for_stale = False
+        self._tails: dict[int, Tail] = {}
+        self._index = 0
         super().__init__(*arguments, **options)
+
+    def _create_worker_process(self, i: int) -> Any:
+        self._index = i
+        return super()._create_worker_process(i)
 
     def WorkerProcess(self, worker: Any) -> Any:
         """A new child, with what is kept of it here; billiard's name."""
+        # The place of the child before it, whose jobs have all ended: a new one would stay in the memory of its elders.
+        worker.tail = self._tails.get(self._index) or self._tails.setdefault(self._index, Tail())
         process = super().WorkerProcess(worker)
+        process.tail = worker.tail
         process.jobs, process.expected, process.since = deque(), 0.0, 0.0
         process.incoming = Incoming(process.outqR_fd)
         return process
@@ -65,7 +75,7 @@ class Pool(Limits, asynpool.AsynPool):
     def create_result_handler(self) -> Results:
         """The reader of results, with the pool's own handlers."""
         handler: Results = super().create_result_handler()
-        handler.state_handlers.update({ACK: self._on_ack, READY: self._on_ready})
+        handler.state_handlers.update({ACK: self._on_ack, LOG: self._on_log, READY: self._on_ready})
         return handler
 
     # --- jobs out --------------------------------------------------------------------------------------------------------
@@ -133,6 +143,11 @@ class Pool(Limits, asynpool.AsynPool):
             return
         job._ack(i, time_accepted, pid, None)
         self.limit_set(job)
+
+    def _on_log(self, number: int, text: str | None) -> None:
+        job = self._cache.get(number)
+        if job is not None:
+            job.text = text
 
     def _on_ready(self, number: int, i: Any, obj: tuple[bool, Any], fd: int) -> None:
         process = self._fileno_to_inq.get(fd)

@@ -16,6 +16,7 @@ from typing import Any
 
 from windrow.authoring.calls import interrupt_call_of
 from windrow.worker.pools.inprocess import InProcessPool, Job, outcome
+from windrow.worker.tails import keep_in
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in_thread.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -62,6 +63,7 @@ class Runner:
 
     def _outcome(self, job: Job) -> tuple[Any, Any, Any]:
         found: tuple[Any, Any, Any] | None = None
+        keep_in(job.tail)
         try:
             self._open = True
             found = outcome(job.target, job.args)
@@ -69,6 +71,7 @@ class Runner:
         except BaseException as late:  # noqa: BLE001 - an interruption that came as the body ended
             self._close()
             found = found or outcome(_raise, (late,))
+        keep_in(None)
         return found
 
     def _close(self) -> None:
