@@ -1,4 +1,4 @@
-"""`python -m benchmarks.metrics`: what scrapes take and cost; writes `build/metrics.json`. Ends with 1 when a limit is missed."""
+"""`python -m benchmarks.metrics`: what scrapes take and cost; writes `build/metrics.json`; ends with 1 at a miss."""
 
 from __future__ import annotations
 
