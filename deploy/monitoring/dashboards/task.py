@@ -179,7 +179,7 @@ def _durations() -> Panels:
         ),
         lines(
             "How much CPU did its attempts use?",
-            "CPU seconds of an attempt: half, 95 % and all used no more. Of the pools prefork and threads.",
+            "CPU seconds of an attempt, where they are known: half, 95 % and all used no more.",
             SECONDS,
             Sql(
                 f"""
