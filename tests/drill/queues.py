@@ -22,7 +22,8 @@ _QUEUES: dict[str, dict[str, Any]] = {
     **{name: {"objectives": _SUCCESS} for name in SUCCESS},
     **{name: {"objectives": _START} for name in START},
     "stalled": {},
-    "missing": {"app": "tests.drill.hanging:app"},
+    "hanging": {"app": "tests.drill.hanging:app", "scaling": {"maxReplicas": 2}},
+    "missing": {"app": "tests.drill.hanging:app", "scaling": {"maxReplicas": 2}},
     "crashing": {"app": "tests.drill.crashing:app"},
     "at-max": {"scaling": {"maxReplicas": 1, "waitTarget": "2s"}},
     "lost": {"maxRecoveries": 0},
@@ -30,6 +31,7 @@ _QUEUES: dict[str, dict[str, Any]] = {
     "storm": {},
     "apart": {},
 }
+NAMES = tuple(_QUEUES)
 UNSERVED = "nobody"
 """A queue without a QueueWorker."""
 
