@@ -16,7 +16,7 @@ SUCCESS = ("success-fast", "success-slow", "success-ticket")
 START = ("start-fast", "start-slow", "start-ticket")
 
 _QUEUES: dict[str, dict[str, Any]] = {
-    "steady": {"scaling": {"minReplicas": 1, "maxReplicas": 2}, "objectives": _HEALTHY},
+    "steady": {"scaling": {"minReplicas": 1, "maxReplicas": 2}, "recycle": {"tasks": 200}, "objectives": _HEALTHY},
     "bursts": {"scaling": {"maxReplicas": 2, "waitTarget": "10s", "scaleDownWindow": "5s"}, "objectives": _HEALTHY},
     "retrying": {"scaling": {"maxReplicas": 1, "scaleDownWindow": "10s"}, "objectives": _HEALTHY},
     **{name: {"objectives": _SUCCESS} for name in SUCCESS},
