@@ -122,4 +122,4 @@ def say_later():
 def call_on(levels):
     plain.info("level %d", levels)
     if levels:
-        call_on.delay(levels - 1)
+        call_on.apply_async((levels - 1,), queue="work")

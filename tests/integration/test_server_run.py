@@ -108,7 +108,10 @@ def test_a_stream_goes_on_record_and_can_be_read(start, redis_client, migrated_d
     """Events become rows, totals, metrics and answers; the stream is left empty; the three sources agree."""
     server = start()
     execution, attempt = new_id(), new_id()
-    push(redis_client, [accepted(execution), ended(execution, attempt, "failed", "failed", error="E", log="one\n"), *workload(200, 9)])
+    push(
+        redis_client,
+        [accepted(execution), ended(execution, attempt, "failed", "failed", error="E", log="one\n"), *workload(200, 9)],
+    )
     redis_client.xadd(STREAM, {"v": "1", "e": "no JSON"})
     redis_client.xadd(STREAM, {"v": "99", "e": "[]"})
     wait_until(lambda: recorded(redis_client), timeout=60, what="the stream to be recorded")

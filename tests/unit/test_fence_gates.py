@@ -12,6 +12,7 @@ from windrow.authoring.bodies import body_of
 from windrow.broker.fence import FENCED, Fence, now, stand_behind
 from windrow.worker.pools.child import Child
 from windrow.worker.pools.pipes import Outgoing
+from windrow.worker.tails import Tail
 
 
 def _in_a_process(run: Callable[[Fence, int], None]) -> tuple[int, bytes]:
@@ -62,6 +63,7 @@ def test_no_body_starts_past_the_lease() -> None:
     def run(fence: Fence, writing: int) -> None:
         fence.extend(now() - 1)
         child = Child.__new__(Child)
+        child.tail = Tail()
         child._run(Outgoing(writing), 1, lambda: os.write(writing, b"ran"), (), {})
 
     assert _in_a_process(run) == (FENCED, b"")

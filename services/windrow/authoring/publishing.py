@@ -18,6 +18,7 @@ from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
 from windrow.authoring.owed import current_debt, fresh_id
 from windrow.authoring.replacing import current_replacement
+from windrow.authoring.tracing import publishing, tracer
 from windrow.broker.publication import HEADER, Publication, header_of
 from windrow.broker.refusal import PublishRefused, is_full, judge
 from windrow.broker.trace import TRACEPARENT, TRACESTATE, continued
@@ -60,7 +61,9 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
             options["task_id"] = fresh_id()  # the same for every try: the first may have arrived
         task_id = options.get("task_id") or args[_TASK_ID - 1]
         debt, replacement = current_debt(), current_replacement()
-        _go_on(options)
+        traced = tracer()
+        if traced is None:
+            _go_on(options)
         if replacement is not None:
             _note(options, replacement.fields(task_id))
         elif debt is not None:
@@ -72,9 +75,23 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
             coroutine.owe(send, name, *args, **options)
             return app.AsyncResult(task_id)
-        return bounded(app, name, lambda: send_task(name, *args, **options), patient)
+        if traced is None:
+            return bounded(app, name, lambda: send_task(name, *args, **options), patient)
+        options["headers"] = headers = dict(options.get("headers") or {})
+        with publishing(traced, name, str(task_id), lambda: _destination(app, name, args, options), headers):
+            return bounded(app, name, lambda: send_task(name, *args, **options), patient)
 
     return send
+
+
+def _destination(app: Any, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> str | None:
+    """The name of the queue that a call goes to."""
+    queue = options.get("queue") or options.get("routing_key")
+    if queue is None:
+        given, named = (*args, None, None)[:2]
+        queue = app.amqp.router.route({}, name, given or (), named or {}).get("queue")
+    found: str | None = getattr(queue, "name", queue)
+    return found
 
 
 def _go_on(options: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from celery.worker import state as celery_state
 from prometheus_client import CollectorRegistry
 
 from windrow.authoring.install import install
+from windrow.authoring.tracing import trace_tasks
 from windrow.broker.client import Client, connect
 from windrow.broker.fence import Fence, stand_behind
 from windrow.broker.lease import ANSWER_SECONDS
@@ -148,6 +149,7 @@ def _serve(
         quiet=True,
     )
     keep_tails()
+    trace_tasks()
     own = [name for name in app.tasks if not name.startswith("celery.") and name != TELL_LOST]
     metrics.known(own)
     capped = _capped(app, own, derived)
@@ -155,8 +157,8 @@ def _serve(
         logger.warning(sentence)
     session.capped(capped)
     worker.start()
-    if session.recycling:
-        return RECYCLED
+    if session.recycling is not None:
+        return RECYCLED[session.recycling]
     try:
         session.leave()
     except redis.RedisError as error:
