@@ -273,7 +273,8 @@ class Reporting(stock.Request):
     def used(self) -> Used:
         """What the attempt used, as far as the pool knows by now."""
         job = self._apply_result() if self._apply_result is not None else None
-        return job.used if isinstance(job, Job | InProcessJob) else self._used
+        used: Used = self._used if job is None else job.used
+        return used
 
     @property
     def log(self) -> str | None:
