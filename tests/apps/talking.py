@@ -123,3 +123,8 @@ def call_on(levels):
     plain.info("level %d", levels)
     if levels:
         call_on.apply_async((levels - 1,), queue="work")
+
+
+@app.task(bind=True)
+def replace(self):
+    raise self.replace(silent.si().set(queue="work"))
