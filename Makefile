@@ -6,7 +6,8 @@ UV := 0.13.9
 # Only one that is named for this call: the KUBECONFIG of a shell may be the one of a cluster in production.
 NAMED := $(if $(filter command line,$(origin KUBECONFIG)),WINDROW_KUBECONFIG='$(KUBECONFIG)')
 
-.PHONY: run test test-cluster cluster cluster-down e2e setup lock lint types bench bench-peers bench-operator lock-image lock-checkov lock-peers chaos demo clean
+.PHONY: run test test-cluster cluster cluster-down e2e setup lock lint types bench bench-peers bench-operator bench-metrics lock-image lock-checkov lock-peers \
+	chaos drill demo clean
 
 run: setup ## the main job: the platform with the demo replaying real arrivals through it
 	$(BIN)/windrow demo
@@ -66,8 +67,14 @@ bench-peers: setup ## other task queues beside Celery and Windrow; writes build/
 bench-operator: setup ## the operator on a real API server; writes build/bench-operator.json
 	$(BIN)/python -m benchmarks.operator
 
+bench-metrics: setup ## what scrapes take, and what metrics, logs and records cost; writes build/metrics.json
+	$(BIN)/python -m benchmarks.metrics
+
 chaos: setup ## every fault on real processes under load; writes build/chaos.json and fails on a miss
 	$(BIN)/python -m tests.chaos
+
+drill: setup ## every alert caused for real, on a real Prometheus and Alertmanager; writes build/drill.json and fails on a miss
+	$(BIN)/python -m tests.drill
 
 lock-peers: setup ## their pinned lists, resolved anew; arq needs an older redis-py than the others
 	cd benchmarks/peers && for name in requirements arq; do ../../$(BIN)/uv pip compile --quiet --upgrade --universal \

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import readme
+from benchmarks.metrics.limits import markdown as metrics
 from benchmarks.operator.report import markdown as operator
 from benchmarks.peers.records import RECORDS, Record
 from benchmarks.peers.report import HEAD, cells, figure, spread
@@ -19,6 +20,7 @@ from benchmarks.stack import ROOT
 
 PAGE = ROOT / "docs/performance.md"
 OPERATOR_PAGE = ROOT / "docs/operator-bench.md"
+METRICS_PAGE = ROOT / "docs/metrics-cost.md"
 
 
 def bench(document: dict[str, Any]) -> str:
@@ -138,6 +140,7 @@ BLOCKS: dict[str, tuple[Path, str, Callable[[dict[str, Any]], str]]] = {
     "misses": (PAGE, "bench.json", misses),
     "peers": (PAGE, "peers.json", peers),
     "profile": (PAGE, "profile.json", profile),
+    "metrics": (METRICS_PAGE, "metrics.json", metrics),
     "bench-operator": (OPERATOR_PAGE, "bench-operator.json", operator),
 }
 """Each block: its page, the file in `build/` that it shows, and how."""

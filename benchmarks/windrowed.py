@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import Any
 
@@ -11,12 +12,19 @@ from celery import Celery
 import windrow
 from benchmarks import counter, database_task, waits
 
+_log = logging.getLogger(__name__)
 app = windrow.install(Celery("windrowed", broker=os.environ.get("REDIS_URL", "redis://localhost")))
 app.conf.update(task_default_queue=database_task.QUEUE, task_ignore_result=True)
 
 
 @app.task(name="bench.noop")
 def noop() -> None:
+    counter.tick()
+
+
+@app.task(name="bench.noop_logged")
+def noop_logged() -> None:
+    _log.warning("a line")
     counter.tick()
 
 

@@ -67,6 +67,12 @@ def fail(text):
     raise ValueError(text)
 
 
+@app.task
+def tell_and_fail(text):
+    print(f"about to fail: {text}")
+    raise ValueError(text)
+
+
 @app.task(soft_time_limit=0.5, time_limit=20)
 def too_slow():
     time.sleep(30)

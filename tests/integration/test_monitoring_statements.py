@@ -19,6 +19,7 @@ from windrow.broker.events import new_id
 
 PAGE = (ROOT / "docs/dashboards.md").read_text(encoding="utf-8")
 TASK = "shop.send"
+ATTEMPTS = "What happened in the attempts?"
 Rows = list[dict[str, Any]]
 
 
@@ -94,8 +95,7 @@ def test_what_failed_is_shown_with_its_error(seen: dict[str, str], migrated_data
     shown = answers(migrated_database_url, statements(search=seen["failed"]))
     (failure,) = shown["What failed most recently?"]
     assert (str(failure["id"]), failure["state"], failure["error"]) == (seen["failed"], "failed", "ValueError")
-    attempts = shown["What happened in each attempt of the execution?"]
-    assert [one["outcome"] for one in attempts] == ["retried", "failed"]
+    assert [one["outcome"] for one in shown[ATTEMPTS]] == ["failed", "retried"]
     assert {one["error"]: one["attempts"] for one in shown["Which errors came most often?"]} == {"OSError": 1, "ValueError": 1}
     (running,) = shown["What is still running, and for how long?"]
     assert str(running["id"]) == seen["running"]
@@ -117,11 +117,23 @@ def test_a_search_finds_the_text_as_it_is_typed(
     assert {names[str(one["id"])] for one in shown} == found
 
 
-def test_any_text_may_stand_where_an_id_is_looked_for(seen: dict[str, str], migrated_database_url: str) -> None:
-    """The attempts of no execution are none, not an error."""
-    for search in ("", "not an id", seen["done"] + "0"):
-        shown = answers(migrated_database_url, statements(search))
-        assert shown["What happened in each attempt of the execution?"] == []
+@pytest.mark.parametrize(
+    ("search", "outcomes"),
+    [("", ["failed", "retried", "success"]), ("SENT", ["success"]), ("it's", ["retried"]), ("not an id", []), ("zoë", [])],
+)
+def test_attempts_are_found_by_their_errors_and_logs(
+    seen: dict[str, str], migrated_database_url: str, search: str, outcomes: list[str]
+) -> None:
+    """A text that is no id is looked for in what attempts left behind; one that nearly is, too."""
+    shown = answers(migrated_database_url, statements(search))[ATTEMPTS]
+    assert sorted(one["outcome"] for one in shown if one["outcome"]) == outcomes
+    assert answers(migrated_database_url, statements(seen["done"] + "0"))[ATTEMPTS] == []
+
+
+def test_an_execution_shows_its_attempts_whenever_it_was(seen: dict[str, str], migrated_database_url: str) -> None:
+    """A link to an execution needs neither its time nor its queue."""
+    shown = answers(migrated_database_url, statements(seen["done"].upper(), queues=[], ago=timedelta(hours=2)))
+    assert [one["log"] for one in shown[ATTEMPTS]] == ["sent\n"]
 
 
 def test_only_the_time_and_the_queues_that_were_chosen(seen: dict[str, str], migrated_database_url: str) -> None:

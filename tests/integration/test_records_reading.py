@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from tests.integration.records_events import accepted, ended, push, started
 from tests.integration.test_records_recorder import record, rows, run
 from windrow.broker.events import new_id
-from windrow.records import repository
+from windrow.records import repository, totals
 from windrow.records.retention import retain
 
 
@@ -73,7 +74,23 @@ def test_figures_over_the_records(executions, migrated_database_url):
             (error,) = await repository.last_errors(connection, since=since)
             assert (error["error"], error["task"]) == ("ValueError", "b.task")
             assert await repository.unfinished(connection) == 1
-            assert ("finished", "default", "a.task", "success", 1) in await repository.totals(connection)
+
+    run(migrated_database_url, use)
+
+
+def test_every_total_is_read_with_its_names_as_they_are(executions, migrated_database_url):
+    """All rows of the table, in its order; names may hold what COPY escapes."""
+    strange = ("failures", "tab\tqueue", "new\nline\r", "back\\slash \\n \x0b“ü", 3)
+
+    async def use(engine):
+        async with engine.begin() as connection:
+            statement = text("INSERT INTO windrow.totals VALUES (:k, :q, :t, :l, :v)")
+            await connection.execute(statement, dict(zip("kqtlv", strange, strict=True)))
+        async with engine.connect() as connection:
+            found = await totals.read((await connection.get_raw_connection()).driver_connection)
+        assert strange in found
+        assert ("finished", "default", "a.task", "success", 1) in found
+        assert sorted(found) == sorted(await rows(engine, "SELECT kind, queue, task, label, value FROM windrow.totals"))
 
     run(migrated_database_url, use)
 

@@ -18,7 +18,7 @@ from tests.platforms import Up, up
 from tests.runbooks import Command, commands
 from tests.waiting import wait_until
 
-TASK = "tests.apps.evidence.fail"
+TASK = "tests.apps.evidence.tell_and_fail"
 QUEUES = """\
 apiVersion: windrow.dev/v1alpha1
 kind: QueueWorker
@@ -53,10 +53,10 @@ class OnCall:
 
 @pytest.fixture
 def person(state_dir: Path, tmp_path: Path) -> Iterator[OnCall]:
-    """Somebody beside a platform with a failed execution on record."""
+    """Somebody beside a platform with a failed execution on record, which logged something."""
     with up(state_dir, tmp_path, QUEUES) as running:
         made = OnCall(running, {"QUEUE": "work", "NAME": "work", "OTHER": "reports", "TASK": TASK, "SERVER": running.server})
-        made.names["ID"] = running.call("fail", "a reason", queue="work")
+        made.names["ID"] = running.call("tell_and_fail", "a reason", queue="work")
         wait_until(lambda: _failed(made), 60, "its failure is on record", pause=0.5)
         yield made
 

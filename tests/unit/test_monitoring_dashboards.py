@@ -13,7 +13,7 @@ import yaml
 from promql_parser import AggregateExpr, BinaryExpr, Call, MatrixSelector, ParenExpr, SubqueryExpr, VectorSelector
 
 from deploy.monitoring.dashboards import View, dashboards, files, queries
-from deploy.monitoring.dashboards.__main__ import FOLDERS
+from deploy.monitoring.dashboards.__main__ import FOLDERS, PAGE, page
 from deploy.monitoring.dashboards.asked import raw
 from deploy.monitoring.dashboards.interpolation import prometheus, sql
 from tests.workers import ROOT
@@ -56,18 +56,9 @@ def known() -> dict[str, set[str]]:
             series |= {f"{metric.name}_{end}": set(metric.labels) for end in ("sum", "count")}
         else:
             series[metric.name] = set(metric.labels)
-    return series | PENDING
+    return series
 
 
-WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-PENDING: dict[str, set[str]] = {
-    **{f"windrow:{name}_burn:rate{window}": {"queue"} for name in ("start", "success") for window in WINDOWS},
-    "windrow:start_budget_left:ratio": {"queue"},
-    "windrow:success_budget_left:ratio": {"queue"},
-    "windrow:start_errors:ratio_rate5m": {"queue"},
-    "windrow_recycles_total": {"queue", "reason"},
-    "windrow_attempt_logs_dropped_total": set(),
-}
 KNOWN = known()
 
 
@@ -111,6 +102,12 @@ def test_the_files_are_what_the_code_makes(folder: Any) -> None:
     """`python -m deploy.monitoring.dashboards` would write what is there, and nothing else is there."""
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
     assert there == files(), "run: python -m deploy.monitoring.dashboards"
+
+
+def test_the_page_lists_every_panel() -> None:
+    """docs/dashboards.md has the questions and answers of the code."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == page(text), "run: python -m deploy.monitoring.dashboards"
 
 
 def test_a_config_map_holds_a_dashboard() -> None:

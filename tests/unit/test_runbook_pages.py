@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.monitoring import oncall
+from deploy.monitoring.alerts import ALERTS
+from deploy.monitoring.recording import recorded
+from deploy.monitoring.windows import Windows
 from tests.runbooks import SECTIONS, commands, kinds, pages, sections
 from windrow.metrics.catalogue import BY_NAME
 
@@ -24,20 +28,12 @@ VERBS = {
 RESOURCES = {
     "deploy", "events", "lease", "nodes", "pod", "pods", "podmonitors", "pvc", "queueworker", "queueworkers", "statefulset",
 }  # fmt: skip
-ALERTS = {
-    "WindrowSuccessBudgetFast", "WindrowSuccessBudgetSlow", "WindrowSuccessBudgetTicket", "WindrowStartBudgetFast",
-    "WindrowStartBudgetSlow", "WindrowStartBudgetTicket", "WindrowQueueStalled", "WindrowWorkersMissing",
-    "WindrowWorkersCrashLooping", "WindrowAtMaxReplicas", "WindrowExecutionsLost", "WindrowStuckRunning", "WindrowRetryStorm",
-    "WindrowRecordsNotWritten", "WindrowRecordsDropped", "WindrowQueueUnserved", "WindrowFiguresApart", "WindrowNoLeader",
-    "WindrowTwoLeaders", "WindrowOperatorLeader", "WindrowPartitionHorizon", "WindrowRedisMemory", "WindrowRedisAway",
-    "WindrowDatabaseAway",
-}  # fmt: skip
 VARIABLES = {"QUEUE", "NAME", "NAMESPACE", "SERVER", "ID", "TASK", "POD", "OTHER"}
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
     """An alert without a runbook wakes somebody for nothing; a page without an alert is read by nobody."""
-    assert set(PAGES) == ALERTS
+    assert set(PAGES) == {alert.name for alert in ALERTS}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -136,6 +132,14 @@ def test_every_expression_is_promql(tmp_path: Path) -> None:
 
 
 def test_every_metric_that_a_page_names_is_in_the_catalogue() -> None:
-    """A metric that is renamed takes the runbooks' words with it; recording rules begin with `windrow:`."""
+    """A metric or recording rule that is renamed takes the runbooks' words with it."""
     named = {name for page in PAGES.values() for name in re.findall(r"\bwindrow_[a-z_]+", page)} - {"windrow_tasks"}
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in named} - set(BY_NAME) == set()
+    rules = {name for page in PAGES.values() for name in re.findall(r"\bwindrow:[a-z_]+:\w+", page)}
+    assert rules - {rule.name for rule in recorded(Windows())} == set()
+
+
+def test_pages_repeat_the_rules_as_they_are() -> None:
+    """`python -m deploy.monitoring.oncall` would write what is there: expression, severity, what holds it back."""
+    stale = [path.name for path, text in oncall.pages().items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run: python -m deploy.monitoring.oncall"

@@ -14,7 +14,7 @@ from deploy.monitoring.dashboards.asked import Query
 from deploy.monitoring.dashboards.interpolation import View
 from deploy.monitoring.dashboards.page import Json, written
 
-__all__ = ["Query", "View", "dashboards", "files", "queries"]
+__all__ = ["Query", "View", "dashboards", "files", "listed", "queries"]
 
 _ALL: Final[tuple[Callable[[], Json], ...]] = (
     overview.dashboard,
@@ -33,6 +33,15 @@ def dashboards() -> list[Json]:
 def files() -> dict[str, str]:
     """The name and text of each dashboard's file."""
     return {f"{one['uid']}.json": written(one) for one in dashboards()}
+
+
+def listed() -> str:
+    """What each dashboard asks, as docs/dashboards.md lists it."""
+    made = []
+    for one in dashboards():
+        made += [f"**{one['title']}.** {one['description']}", ""]
+        made += [f"- {panel['title']} {panel['description']}" for panel in one["panels"] if panel["type"] != "row"] + [""]
+    return "\n".join(made)
 
 
 def queries(view: View, *uids: str) -> list[Query]:

@@ -86,21 +86,26 @@ def _search() -> Panels:
             height=9,
         ),
         rows(
-            "What happened in each attempt of the execution?",
-            "The attempts of the one whose id is in the search, the first first, with the end of its log.",
+            "What happened in the attempts?",
+            "Of the execution whose id is in the search; with another text in it, the newest attempts whose error, traceback "
+            "or end of log holds that in any case; without one, the newest.",
             SECONDS,
             Sql(
                 f"""
-                SELECT a.started_at, a.ended_at, a.outcome, a.worker, a.wait_s, a.run_s, a.peak_bytes, a.error, a.message,
-                  a.traceback, a.log
+                SELECT a.started_at, a.ended_at, a.execution_id, a.outcome, a.worker, a.wait_s, a.run_s, a.peak_bytes, a.error,
+                  a.message, a.traceback, a.log
                 FROM windrow.attempts a
-                WHERE a.execution_id = {AS_ID}
-                ORDER BY a.started_at NULLS LAST, a.id
+                WHERE a.execution_id = {AS_ID} OR {AS_ID} IS NULL AND {accepted_in_time("a.execution_id")}
+                  AND a.queue = ANY (ARRAY[${{queue:sqlstring}}]::text[])
+                  AND position({SEARCHED} IN lower(concat_ws(' ', a.error, a.message, a.traceback, a.log))) > 0
+                ORDER BY a.started_at DESC NULLS LAST, a.id DESC
+                LIMIT {LIMIT}
                 """
             ),
             columns=SHARED
             | {
                 "ended_at": Column(title="Ended", width=170),
+                "execution_id": ID,
                 "outcome": Column(title="Outcome", width=110),
                 "peak_bytes": Column(title="Peak memory", unit=BYTES, width=110),
                 "message": Column(title="Text"),

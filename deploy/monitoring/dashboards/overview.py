@@ -23,13 +23,12 @@ from deploy.monitoring.dashboards.panels import (
     of,
     rows,
 )
-from deploy.monitoring.dashboards.promql import counted, share
+from deploy.monitoring.dashboards.promql import failed, grown, share
 
 UID: Final = "windrow-overview"
 HERE: Final = 'installation=~"$installation"'
-LOST: Final = f'{HERE}, state="lost"'
-NO_SUCCESS: Final = f'{HERE}, state!="success"'
-SUCCESS: Final = f'{HERE}, state="success"'
+BAD: Final = grown("windrow:ended_bad:sum", HERE)
+ALL: Final = grown("windrow:ended:sum", HERE)
 ENDED: Final = "windrow_executions_finished_total"
 BY: Final = "by (installation, queue)"
 NAMED: Final = "{{queue}} {{installation}}"
@@ -83,21 +82,21 @@ def _now() -> Panels:
         ),
         figure(
             "What part of the executions ended in success?",
-            "Of all executions that ended in the time shown.",
+            "Of the executions that ended in the time shown; cancelled and rejected ones count neither way.",
             RATIO,
-            Ask(share(counted(ENDED, SUCCESS), counted(ENDED, HERE))),
+            Ask(f"1 - {share(f'sum({BAD})', f'sum({ALL})')}"),
             decimals=2,
         ),
         figure(
             "How many executions were lost?",
             "Executions that died with their worker and could not start again, in the time shown.",
             of("executions"),
-            Ask(f"round({counted(ENDED, LOST)})"),
+            Ask(f"sum({grown('windrow:lost:sum', HERE)})"),
             steps=ANY_IS_BAD,
         ),
         rows(
             "Which queue needs somebody?",
-            "A line for each queue: what waits and for how long, its target, its workers, what did not succeed in the time "
+            "A line for each queue: what waits and for how long, its target, its workers, what ended badly in the time "
             "shown, and what is left of its budgets over 3 days (empty without an objective).",
             of("tasks"),
             Ask(f'max {BY} (windrow_queue_tasks{{{HERE}, state="ready"}})'),
@@ -106,7 +105,7 @@ def _now() -> Panels:
             Ask(f'sum {BY} (max by (installation, queue, state) (windrow_workers{{{HERE}, state!="crashing"}}))'),
             Ask(f"max {BY} (windrow_queue_served{{{HERE}}})"),
             Ask(f"max {BY} (windrow_queue_paused{{{HERE}}})"),
-            Ask(f"round({counted(ENDED, NO_SUCCESS, 'installation', 'queue')})"),
+            Ask(f"max {BY} ({BAD})"),
             Ask(f"max {BY} (windrow:success_budget_left:ratio{{{HERE}}})"),
             Ask(f"max {BY} (windrow:start_budget_left:ratio{{{HERE}}})"),
             columns={
@@ -118,7 +117,7 @@ def _now() -> Panels:
                 "Value #D": Column(title="Workers", unit=of("workers")),
                 "Value #E": Column(title="Served", words=YES_NO),
                 "Value #F": Column(title="Paused", words=NO_YES),
-                "Value #G": Column(title="Not succeeded", unit=of("executions")),
+                "Value #G": Column(title="Ended badly", unit=of("executions")),
                 "Value #H": Column(title="Success budget left", unit=RATIO, steps=BELOW_IS_BAD),
                 "Value #I": Column(title="Start budget left", unit=RATIO, steps=BELOW_IS_BAD),
             },
@@ -240,7 +239,7 @@ def _failures() -> Panels:
             "Who is failing?",
             "Attempts that ended with an error in the time shown, retried ones too, by the exception's class; the 20 most.",
             of("attempts"),
-            Ask(f"topk(20, round({counted('windrow_failures_total', HERE, 'installation', 'queue', 'task', 'error')}) > 0)"),
+            Ask(f"topk(20, {failed(HERE, 'installation', 'queue', 'task', 'error')} > 0)"),
             width=12,
             columns={
                 "installation": Column(title="Installation"),

@@ -180,18 +180,19 @@ def _stores() -> Panels:
         ),
         rows(
             "Who is connected to PostgreSQL?",
-            "Connections to this database by application and state.",
+            "Connections to this database by role, application and state; another role's state takes pg_read_all_stats.",
             of("connections"),
             Sql(
                 """
-                SELECT coalesce(application_name, '') AS application, coalesce(state, 'not shown') AS state,
-                  count(*) AS connections
+                SELECT usename::text AS role, coalesce(application_name, '') AS application,
+                  coalesce(state, 'not shown') AS state, count(*) AS connections
                 FROM pg_stat_activity WHERE datname = current_database()
-                GROUP BY 1, 2 ORDER BY 3 DESC
+                GROUP BY 1, 2, 3 ORDER BY 4 DESC
                 """
             ),
             width=12,
             columns={
+                "role": Column(title="Role"),
                 "application": Column(title="Application"),
                 "state": Column(title="State"),
                 "connections": Column(title="Connections"),

@@ -22,11 +22,10 @@ from deploy.monitoring.dashboards.panels import (
     of,
     rows,
 )
-from deploy.monitoring.dashboards.promql import counted
+from deploy.monitoring.dashboards.promql import counted, failed, grown
 
 UID: Final = "windrow-queue"
 HERE: Final = 'installation=~"$installation", queue="$queue"'
-LOST: Final = f'{HERE}, state="lost"'
 BY: Final = "by (installation)"
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 A_TASK: Final = link("windrow-task", "prometheus", "installation", queue="${queue}", task="${__value.raw}")
@@ -86,7 +85,7 @@ def _now() -> Panels:
             "How many executions were lost?",
             "Executions that died with their worker and could not start again, in the time shown.",
             of("executions"),
-            Ask(f"round({counted('windrow_executions_finished_total', LOST)})"),
+            Ask(f"sum({grown('windrow:lost:sum', HERE)})"),
             steps=ANY_IS_BAD,
         ),
     ]
@@ -183,7 +182,7 @@ def _workers() -> Panels:
             "Which reasons changed it most often?",
             "Scaling decisions in the time shown.",
             of("decisions"),
-            Ask(f"round({counted('windrow_scaling_decisions_total', HERE, 'reason')})"),
+            Ask(counted("windrow_scaling_decisions_total", HERE, "reason")),
             width=12,
             columns={"reason": Column(title="Reason"), "Value": Column(title="Decisions")},
             sort=("Decisions", True),
@@ -199,7 +198,7 @@ def _workers() -> Panels:
             "Why were pool processes replaced?",
             "Processes that a worker replaced after so many tasks or so much memory (recycle).",
             of("processes"),
-            Ask(f"sum by (reason) (increase(windrow_recycles_total{{{HERE}}}[$__rate_interval]))", "{{reason}}"),
+            Ask(f"sum by (reason) (increase(windrow_worker_recycles_total{{{HERE}}}[$__rate_interval]))", "{{reason}}"),
             stacked=True,
             bars=True,
         ),
@@ -240,7 +239,7 @@ def _outcomes() -> Panels:
             "Which tasks fail here?",
             "Attempts that ended with an error in the time shown, retried ones too, by the exception's class.",
             of("attempts"),
-            Ask(f"topk(20, round({counted('windrow_failures_total', HERE, 'task', 'error')}) > 0)"),
+            Ask(f"topk(20, {failed(HERE, 'task', 'error')} > 0)"),
             width=12,
             columns={
                 "task": Column(title="Task", link=A_TASK),

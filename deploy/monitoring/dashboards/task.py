@@ -7,13 +7,12 @@ from typing import Final
 from deploy.monitoring.dashboards import variables
 from deploy.monitoring.dashboards.page import Json, Panels, link, page
 from deploy.monitoring.dashboards.panels import ANY_IS_BAD, BYTES, RATIO, SECONDS, Ask, Column, figure, lines, of, rows
-from deploy.monitoring.dashboards.promql import counted, share
+from deploy.monitoring.dashboards.promql import BADLY, EITHER, WELL, counted, share
 from deploy.monitoring.dashboards.sql import LIMIT, Sql, accepted_in_time, moment
 
 UID: Final = "windrow-task"
 HERE: Final = 'installation=~"$installation", queue=~"$queue", task="$task"'
-NO_SUCCESS: Final = f'{HERE}, state!="success"'
-SUCCESS: Final = f'{HERE}, state="success"'
+ENDED_BADLY: Final = f"{HERE}, {BADLY}"
 ENDED: Final = "windrow_executions_finished_total"
 AN_EXECUTION: Final = link("windrow-executions", "postgres", search="${__value.raw}")
 
@@ -40,17 +39,17 @@ def _now() -> Panels:
     return [
         figure(
             "What part of its executions ended in success?",
-            "Of those that ended in the time shown.",
+            "Of those that ended in the time shown; cancelled and rejected ones count neither way.",
             RATIO,
-            Ask(share(counted(ENDED, SUCCESS), counted(ENDED, HERE))),
+            Ask(share(counted(ENDED, f"{HERE}, {WELL}"), counted(ENDED, f"{HERE}, {EITHER}"))),
             width=6,
             decimals=2,
         ),
         figure(
-            "How many executions did not succeed?",
-            "Those that ended in the time shown in any final state but success.",
+            "How many of its executions ended badly?",
+            "Those that ended in the time shown as failed, timed_out, lost or expired.",
             of("executions"),
-            Ask(f"round({counted(ENDED, NO_SUCCESS)})"),
+            Ask(counted(ENDED, ENDED_BADLY)),
             width=6,
             steps=ANY_IS_BAD,
         ),
@@ -178,6 +177,20 @@ def _durations() -> Panels:
                 """
             ),
         ),
+        lines(
+            "How much CPU did its attempts use?",
+            "CPU seconds of an attempt, where they are known: half, 95 % and all used no more.",
+            SECONDS,
+            Sql(
+                f"""
+                SELECT {moment("a.ended_at")},
+                  percentile_cont(0.5) WITHIN GROUP (ORDER BY a.cpu_s) AS "50 %",
+                  percentile_cont(0.95) WITHIN GROUP (ORDER BY a.cpu_s) AS "95 %",
+                  max(a.cpu_s) AS "100 %"
+                {ended}
+                """
+            ),
+        ),
         rows(
             "Which of its executions ran longest?",
             "By the running time of their last attempt.",
@@ -191,7 +204,6 @@ def _durations() -> Panels:
                 LIMIT {LIMIT}
                 """
             ),
-            width=12,
             columns={
                 "id": Column(title="Execution", link=AN_EXECUTION, width=310),
                 "state": Column(title="State"),

@@ -78,6 +78,7 @@ def show(target: Target, as_json: bool, id_: str) -> None:
         click.echo(
             f"  attempt {number}: {attempt['outcome'] or 'running'}, started {moment(attempt['started_at'])}, "
             f"ran {seconds(attempt['run_s'])} on {attempt['worker'] or '–'}"
+            + (f", peak {attempt['peak_bytes'] / 2**20:.0f}Mi" if attempt.get("peak_bytes") else "")
             + (f" (Windrow {attempt['version']})" if attempt.get("version") else "")
         )
         if attempt["error"]:

@@ -26,6 +26,7 @@ _COMMANDS = (
     ("release", "windrow.cli.queues:release", "Undo pause and scale: the queue is the autoscaler's again."),
     ("scale", "windrow.cli.queues:scale", "Fix a queue's number of workers until release."),
     ("purge", "windrow.cli.queues:purge", "Cancel every ready and delayed task of a queue."),
+    ("recommend", "windrow.cli.recommend:recommend", "Concurrency, memory and limits, from what is on record."),
     ("worker", "windrow.cli.worker:worker", "Serve one queue in the foreground."),
     ("server", "windrow.cli.server:server", "Run the service process: recorder, recovery, API, metrics."),
     ("operator", "windrow.cli.operator:operator", "Run the Kubernetes operator."),

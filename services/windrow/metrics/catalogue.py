@@ -19,6 +19,10 @@ DURATION_BUCKETS: Final = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 
 OUTCOMES: Final = ("success", "failed", "retried", "timed_out", "killed", "handed_back", "refused")
 """How an attempt can end."""
 
+RecycleReason = Literal["tasks", "memory"]
+RECYCLE_REASONS: Final[tuple[RecycleReason, ...]] = ("tasks", "memory")
+"""Why a worker's process is replaced: `recycle.tasks` or `recycle.memory` of its spec."""
+
 FINAL_STATES: Final = ("success", "failed", "timed_out", "lost", "expired", "cancelled", "rejected")
 """How an execution can end; `windrow.records.states` says what each means."""
 
@@ -420,6 +424,17 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         "worker",
         "live",
         "the worker's main process",
+    ),
+    Metric(
+        "windrow_worker_recycles_total",
+        "counter",
+        ("queue", "reason"),
+        "processes",
+        "Processes that were replaced as the spec's `recycle` asks, by reason: `tasks` or `memory`. One that was ended at a "
+        "hard limit is not among them (outcome `timed_out`), nor one that died (`killed`).",
+        "worker",
+        "live",
+        "the worker's main process; with `asyncio` and `threads` its guard, when the next process has started",
     ),
     Metric(
         "windrow_operator_leader",

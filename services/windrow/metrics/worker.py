@@ -7,7 +7,16 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
-from windrow.metrics.catalogue import OTHER, OUTCOMES, WORKER_ERRORS, WORKER_TASKS, build, exported_by
+from windrow.metrics.catalogue import (
+    OTHER,
+    OUTCOMES,
+    RECYCLE_REASONS,
+    WORKER_ERRORS,
+    WORKER_TASKS,
+    RecycleReason,
+    build,
+    exported_by,
+)
 
 Page = tuple[str, list[tuple[str, str]], bytes]
 """An HTTP answer: its status (`200 OK`), its headers, its body."""
@@ -28,6 +37,8 @@ class WorkerMetrics:
         self._attempts: Counter = metrics["windrow_task_attempts_total"]  # type: ignore[assignment]
         self._retries: Counter = metrics["windrow_task_retries_total"]  # type: ignore[assignment]
         self._failures: Counter = metrics["windrow_task_failures_total"]  # type: ignore[assignment]
+        recycles: Counter = metrics["windrow_worker_recycles_total"]  # type: ignore[assignment]
+        self._recycles = {reason: recycles.labels(queue, reason) for reason in RECYCLE_REASONS}
         duration: Histogram = metrics["windrow_task_duration_seconds"]  # type: ignore[assignment]
         wait: Histogram = metrics["windrow_task_queue_wait_seconds"]  # type: ignore[assignment]
         gauge: Gauge = metrics["windrow_worker_slots"]  # type: ignore[assignment]
@@ -77,6 +88,10 @@ class WorkerMetrics:
                 error = OTHER
             counter = self._errors.setdefault((name, error), self._failures.labels(self._queue, name, error))
         counter.inc()
+
+    def recycled(self, reason: RecycleReason, times: int = 1) -> None:
+        """A process of the worker was replaced for this reason."""
+        self._recycles[reason].inc(times)
 
     def slots(self, busy: int) -> None:
         """`busy` slots run a task now."""

@@ -26,10 +26,10 @@ def default_specs() -> list[QueueWorker]:
 
 def from_flags(app: str, queue: str, concurrency: int = 2, pool: str = "prefork") -> QueueWorker:
     """The QueueWorker of `windrow worker -A APP -Q QUEUE -c N -P POOL`, all else by default; raises SpecError."""
-    return _made(_name_of(queue), {"app": app, "queue": queue, "concurrency": concurrency, "pool": pool})
+    return _made(name_of(queue), {"app": app, "queue": queue, "concurrency": concurrency, "pool": pool})
 
 
-def _name_of(queue: str) -> str:
+def name_of(queue: str) -> str:
     """A name that an object may have, as near to the queue's as can be."""
     kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in queue.lower())
     return kept[:52].strip("-") or "queue"

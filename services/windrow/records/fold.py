@@ -266,6 +266,7 @@ class _Fold:
         attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
         attempt.run_s = clean.number(event.get("run"))
         attempt.peak_bytes = clean.size(event.get("peak"))
+        attempt.cpu_s = clean.number(event.get("cpu"))
         self._log(attempt, event)
         if outcome != "success":
             attempt.error = clean.text(event.get("error")) or _UNNAMED_ERRORS.get(outcome)

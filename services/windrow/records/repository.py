@@ -14,7 +14,7 @@ from sqlalchemy import Executable, Result, Text, cast, func, or_, select
 from sqlalchemy.engine import RowMapping
 
 from windrow.records import states
-from windrow.records.tables import Attempt, Execution, ExecutionReport, Message, Outbox, Total
+from windrow.records.tables import Attempt, Execution, ExecutionReport, Message, Outbox
 
 Row = dict[str, Any]
 
@@ -25,7 +25,6 @@ _executions = Execution.__table__
 _attempts = Attempt.__table__
 _reports = ExecutionReport.__table__
 _messages = Message.__table__
-_totals = Total.__table__
 _outbox = Outbox.__table__
 
 IN_OUTBOX: Final = "accepted by a transaction; not on its queue yet"
@@ -145,13 +144,6 @@ async def counts_by_state(
     for row in await connection.execute(statement):
         counts.setdefault(row.queue, {})[states.CODES[row.status_id]] = row.number
     return counts
-
-
-async def totals(connection: Connection) -> list[tuple[str, str, str, str, int]]:
-    """Every exact counter: kind, queue, task, label, value."""
-    columns = (_totals.c.kind, _totals.c.queue, _totals.c.task, _totals.c.label, _totals.c.value)
-    found = await connection.execute(select(*columns).order_by(*columns[:4]))
-    return [(row.kind, row.queue, row.task, row.label, row.value) for row in found]
 
 
 async def last_errors(connection: Connection, *, since: datetime, queue: str | None = None, limit: int = 5) -> list[Row]:

@@ -81,6 +81,7 @@ class AttemptRow:
     early: bool | None = None
     version: str | None = None
     peak_bytes: int | None = None
+    cpu_s: float | None = None
     log: str | None = None
     stored: bool = False
 

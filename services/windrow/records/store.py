@@ -26,7 +26,7 @@ _EXECUTION_COLUMNS: Final = (
 
 _ATTEMPT_COLUMNS: Final = (
     "execution_id", "id", "queue", "task", "worker", "pid", "retries", "recoveries", "started_at", "ended_at", "outcome",
-    "wait_s", "run_s", "error", "message", "traceback", "early", "version", "peak_bytes", "log",
+    "wait_s", "run_s", "error", "message", "traceback", "early", "version", "peak_bytes", "cpu_s", "log",
 )  # fmt: skip
 
 # Column, type, and how a stored row takes it: "=" as given, "+" unless null, "?" as given if the batch settles the row.
@@ -45,7 +45,7 @@ _EXECUTION_CHANGES: Final = (
 _ATTEMPT_CHANGES: Final = (
     ("worker", "text"), ("pid", "int"), ("started_at", "timestamptz"), ("ended_at", "timestamptz"), ("outcome", "text"),
     ("wait_s", "float8"), ("run_s", "float8"), ("error", "text"), ("message", "text"), ("traceback", "text"),
-    ("early", "boolean"), ("version", "text"), ("peak_bytes", "bigint"), ("log", "text"),
+    ("early", "boolean"), ("version", "text"), ("peak_bytes", "bigint"), ("cpu_s", "float8"), ("log", "text"),
 )  # fmt: skip
 
 
@@ -233,12 +233,12 @@ def _attempt_record(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.queue, row.task, row.worker, row.pid, row.retries, row.recoveries, row.started_at,
         row.ended_at, row.outcome, row.wait_s, row.run_s, row.error, row.message, row.traceback, row.early, row.version,
-        row.peak_bytes, row.log,
+        row.peak_bytes, row.cpu_s, row.log,
     )  # fmt: skip
 
 
 def _attempt_change(row: AttemptRow) -> tuple[Any, ...]:
     return (
         row.execution_id, row.id, row.worker, row.pid, row.started_at, row.ended_at, row.outcome, row.wait_s, row.run_s,
-        row.error, row.message, row.traceback, row.early, row.version, row.peak_bytes, row.log,
+        row.error, row.message, row.traceback, row.early, row.version, row.peak_bytes, row.cpu_s, row.log,
     )  # fmt: skip

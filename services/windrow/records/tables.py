@@ -140,6 +140,8 @@ class Attempt(Base):
     """The release of Windrow that ran it; null for one older than 0.2.0."""
     peak_bytes: Mapped[int | None] = mapped_column(BigInteger)
     """The most resident memory its process held while it ran, in bytes; null where that is unknown."""
+    cpu_s: Mapped[float | None]
+    """CPU seconds that it used; null where that is unknown."""
     log: Mapped[str | None]
     """The end of what it logged, at most 64 KiB; null when there is nothing, or it was dropped."""
 

@@ -73,8 +73,8 @@ async def _metrics(request: web.Request) -> web.Response:
         database_up=platform.database_away is None and (figures is None or figures.totals is not None),
     )
     # Some hundred thousand lines would hold up the loop.
-    text = await asyncio.to_thread(render, server, figures)
-    return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    body = await asyncio.to_thread(lambda: render(server, figures).encode())
+    return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 async def _sd(request: web.Request) -> web.Response:

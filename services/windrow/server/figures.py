@@ -12,7 +12,7 @@ from windrow.broker import observe
 from windrow.broker import standing as said
 from windrow.broker.observe import QueueReading
 from windrow.broker.standing import Standing
-from windrow.records import outbox, partitions, repository
+from windrow.records import outbox, partitions, totals
 from windrow.server.exposition import Figures
 from windrow.server.platform import DATABASE_AWAY, REDIS_AWAY, Platform
 
@@ -115,7 +115,8 @@ class Sources:
 
     async def _read_totals(self) -> list[tuple[str, str, str, str, int]]:
         async with self._platform.engine.connect() as connection:
-            return await repository.totals(connection)
+            raw = (await connection.get_raw_connection()).driver_connection
+            return await totals.read(raw)
 
     async def _read_outbox(self) -> outbox.Backlog:
         async with self._platform.engine.connect() as connection:

@@ -34,12 +34,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Overdue:
-    """A task past its hard limit: its tag in the in-flight set, and the limit in seconds."""
+    """A task past its hard limit: its tag in the in-flight set, the limit in seconds, its process's peak memory in bytes."""
 
     tag: int
     limit: float
     log: str | None = None
     """The end of what it logged."""
+    peak: int | None = None
+    """The peak of its process's memory, in bytes."""
 
 
 @dataclass(frozen=True)

@@ -60,12 +60,6 @@ def hand_back_all(session: Session) -> None:
     load("sync")(session.client, taker.sync_keys, arguments)
 
 
-def resident_bytes() -> int:
-    """How much memory this process holds."""
-    with open("/proc/self/statm", encoding="ascii") as pages:
-        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def _reaped(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid

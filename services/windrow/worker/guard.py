@@ -14,9 +14,10 @@ import os
 import select
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NoReturn
 
 import redis
 from celery.platforms import set_pdeathsig
@@ -24,17 +25,20 @@ from celery.platforms import set_pdeathsig
 from windrow.broker.client import Client
 from windrow.broker.fence import FENCED, Fence
 from windrow.broker.lease import LeaseKeeper
+from windrow.metrics.catalogue import RecycleReason
 from windrow.worker.board import Board, Overdue
 from windrow.worker.port import Port
 from windrow.worker.probes import Probes, Vitals
 from windrow.worker.relay import Relay
 from windrow.worker.settle import Past, leave, settle
+from windrow.worker.usage import ended_peak
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
-RECYCLED = 75
-"""The child's exit code when it has run its number of tasks and has drained."""
+RECYCLED: Final[Mapping[RecycleReason, int]] = {"tasks": 75, "memory": 76}
+"""The child's exit code when it has run its number of tasks, or holds more than its memory, and has drained."""
+_REASONS: Final = {code: reason for reason, code in RECYCLED.items()}
 QUICK_SECONDS = 5.0
 MOST_QUICK = 5
 """So many children that end by themselves and without a task within `QUICK_SECONDS`, one after the other, end the worker."""
@@ -63,6 +67,8 @@ class Guarded:
     generation: int
     overdue: Mapping[int, Overdue] = field(default_factory=dict)
     """Tasks of the last child that overran their hard limits, by tag: they are to be ended, not run."""
+    recycles: Mapping[RecycleReason, int] = field(default_factory=dict)
+    """How many earlier children were replaced for each reason: each child's metrics begin anew, these go on."""
 
 
 class Guard:
@@ -81,6 +87,9 @@ class Guard:
         self._lease = LeaseKeeper(keeping.client, worker, self._beat, self._declared_dead, keeping.fence)
         self._port, self._vitals = port, Vitals()
         self._child = 0
+        self._peak: int | None = None
+        """What the last child held since the last attempt began in it, in bytes."""
+        self._recycles: Counter[RecycleReason] = Counter()
         self._signals: list[int] = []
         self._asked = 0
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -103,7 +112,9 @@ class Guard:
             self._relay.close()
             if self._ends(code, late, generation):
                 return self._end(code, generation + 1)
-            recycled = code == RECYCLED
+            recycled = code in _REASONS
+            if recycled:
+                self._recycles[_REASONS[code]] += 1
             # What ran when it died may be to blame, and is counted; only a process that dies without a task can't live.
             blameless = late or recycled or self._board.running() or time.monotonic() - began >= QUICK_SECONDS
             quick = 0 if blameless else quick + 1
@@ -129,7 +140,7 @@ class Guard:
         if code in (0, FENCED) or not self._signals:
             return code
         try:
-            settle(self._client, self._worker, self._queue, generation, Past.STOPPED, self._board, {}, self._most)
+            settle(self._client, self._worker, self._queue, generation, Past.STOPPED, self._board, {}, self._most, self._peak)
             leave(self._client, self._worker)
         except (redis.RedisError, OSError) as error:
             logger.warning("could not give back what was taken; it goes back when the lease ends: %s", error)
@@ -139,7 +150,7 @@ class Guard:
 
     def _start(self, generation: int, overdue: Mapping[int, Overdue]) -> None:
         relay = self._relay = Relay()
-        guarded = Guarded(self._worker, os.getpid(), self._board, self._vitals, relay, generation, overdue)
+        guarded = Guarded(self._worker, os.getpid(), self._board, self._vitals, relay, generation, overdue, self._recycles)
         with self._lease.quiet(), self._port.quiet():  # no lock of a thread may be held in the child for ever
             self._child = os.fork()
         if self._child == 0:
@@ -170,10 +181,12 @@ class Guard:
                 for one in late:
                     logger.error("a task is past its hard limit of %g s and does not end; its process is replaced", one.limit)
                 os.kill(self._child, signal.SIGKILL)
-                os.waitpid(self._child, 0)
-                return -signal.SIGKILL, late
-            pid, status = os.waitpid(self._child, os.WNOHANG)
+                _, _, usage = os.wait4(self._child, 0)
+                self._peak = ended_peak(usage)
+                return -signal.SIGKILL, [replace(one, peak=self._peak) for one in late]
+            pid, status, usage = os.wait4(self._child, os.WNOHANG)
             if pid:
+                self._peak = ended_peak(usage)
                 return os.waitstatus_to_exitcode(status), []
 
     def _pass_signals(self) -> None:
@@ -187,7 +200,7 @@ class Guard:
     def _settle(self, generation: int, past: Past, overdue: Mapping[int, Overdue]) -> None:
         while True:
             try:
-                settle(self._client, self._worker, self._queue, generation, past, self._board, overdue, self._most)
+                settle(self._client, self._worker, self._queue, generation, past, self._board, overdue, self._most, self._peak)
             except (redis.RedisError, OSError) as error:
                 logger.warning("what the ended process had taken can't be settled yet: %s", error)
                 if len(self._signals) > 1:

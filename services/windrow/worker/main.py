@@ -157,8 +157,8 @@ def _serve(
         logger.warning(sentence)
     session.capped(capped)
     worker.start()
-    if session.recycling:
-        return RECYCLED
+    if session.recycling is not None:
+        return RECYCLED[session.recycling]
     try:
         session.leave()
     except redis.RedisError as error:

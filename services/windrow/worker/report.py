@@ -55,6 +55,7 @@ def ended_event(
         "started": started,
         "run": run,
         "wait": request.wait if started else None,
+        **(request.used.told if started else {}),
         **(request.promptness if started else {}),
         "error": error,
         "message": message[:MOST_ERROR] if message else message,

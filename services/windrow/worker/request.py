@@ -27,8 +27,10 @@ from windrow.broker.trace import TRACEPARENT
 from windrow.queues.derive import EffectiveLimits, Limits, effective_limits
 from windrow.worker.attempts import Attempts
 from windrow.worker.board import Overdue
+from windrow.worker.pools.inprocess import Job as InProcessJob
 from windrow.worker.pools.jobs import Job
 from windrow.worker.report import ended_event, error_of
+from windrow.worker.usage import Used
 
 Request = stock.Request
 
@@ -48,6 +50,7 @@ class Reporting(stock.Request):
         self.settled = False
         self.wait: float | None = None
         self._verdict: events.Event | None = None
+        self._used = Used()
         self._logged: str | None = None
         header = self._request_dict.get("windrow")
         now = time.time()
@@ -90,10 +93,13 @@ class Reporting(stock.Request):
         """Kill the child only while it runs this call: it may go on to the next one by itself."""
         job = self._apply_result() if self._apply_result is not None else None
         if not isinstance(job, Job) or not self.time_start:
+            if isinstance(job, InProcessJob):
+                job.measure()
             super().terminate(pool, signal)
             return
         with pool.standing_still(job) as runs:
             if runs:
+                job.measure()
                 super().terminate(pool, signal)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
@@ -150,6 +156,7 @@ class Reporting(stock.Request):
         note = self.attempts.note_of(self.taken.tag)
         if note is not None:
             self.attempt, self.time_start = note["attempt"], note["t"]
+        self._used = Used(peak=overdue.peak)
         self._logged = overdue.log
         self.on_timeout(False, overdue.limit)
 
@@ -279,6 +286,12 @@ class Reporting(stock.Request):
             "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
             "version": __version__, **self.promptness,
         }  # fmt: skip
+
+    @property
+    def used(self) -> Used:
+        """What the attempt used, as far as the pool knows by now."""
+        job = self._apply_result() if self._apply_result is not None else None
+        return job.used if isinstance(job, Job | InProcessJob) else self._used
 
     @property
     def log(self) -> str | None:

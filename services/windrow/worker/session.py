@@ -22,16 +22,18 @@ from windrow.broker.client import Client
 from windrow.broker.fence import FENCED
 from windrow.broker.lease import LeaseKeeper
 from windrow.broker.taker import Taker
+from windrow.metrics.catalogue import RecycleReason
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
 from windrow.worker.attempts import Attempts
 from windrow.worker.board import Figures, Overdue
-from windrow.worker.ending import hand_back_all, kill_children, resident_bytes
+from windrow.worker.ending import hand_back_all, kill_children
 from windrow.worker.guard import Guarded, Keeping
 from windrow.worker.pools.inprocess import InProcessPool
 from windrow.worker.pools.prefork import TaskPool as PreforkPool
 from windrow.worker.probes import TURN_SECONDS, Probes, Vitals
 from windrow.worker.settle import leave
+from windrow.worker.usage import resident_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +95,10 @@ class Session:
         self._hub: Any = None
         self._begun = 0
         self._signals = 0
-        self.recycling = False
-        """Whether this process ends so that another takes its place."""
+        self.recycling: RecycleReason | None = None
+        """Why this process ends so that another takes its place, if it does."""
+        for reason, times in (guarded.recycles if guarded else {}).items():
+            metrics.recycled(reason, times)
 
     @property
     def info(self) -> str:
@@ -139,6 +143,7 @@ class Session:
             if isinstance(self.pool, PreforkPool):
                 self.taker.inflight.deep = True
                 self.pool.when_stuck(self._hand_back)
+                self.pool.when_recycled(self.attempts.metrics.recycled)
             self._read_revoked()
             if self.lease is not None:
                 self.lease.start()
@@ -203,21 +208,21 @@ class Session:
         elif self._signals == 2:
             self.stop_now()
 
-    def recycle(self) -> None:
+    def recycle(self, reason: RecycleReason) -> None:
         """Have the guard replace this process, once what runs has ended."""
-        if self.taker is not None and not self.recycling:
-            self.recycling = True
+        if self.taker is not None and self.recycling is None:
+            self.recycling = reason
             self.taker.stop_taking()
 
     def _look_at_number(self) -> None:
         most = self.derived.recycle_tasks
         if self.guarded is not None and most and self.attempts.counts.done >= most:
-            self.recycle()
+            self.recycle("tasks")
 
     def _look_at_memory(self) -> None:
         most = self.derived.recycle_memory
         if most and resident_bytes() > most:
-            self.recycle()
+            self.recycle("memory")
 
     def _drained(self) -> None:
         self.stop()

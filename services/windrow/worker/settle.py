@@ -23,7 +23,7 @@ class Past(Enum):
 
     REPLACED = "replaced, because a task overran its hard limit"
     DIED = "lost"
-    RECYCLED = "replaced after its number of tasks"
+    RECYCLED = "replaced after its number of tasks, or past its memory"
     STOPPED = "stopped at once"
 
 
@@ -36,8 +36,11 @@ def settle(
     board: Board,
     overdue: Mapping[int, Overdue],
     most: int,
+    peak: int | None = None,
 ) -> None:
     """Settle everything in the in-flight set but what is overdue; `most` is how many recoveries an execution may have.
+
+    `peak` is what the process held, in bytes.
 
     `generation` tells this worker's connections apart: what the ended process still had under way is refused from now on.
     Raises redis.RedisError.
@@ -58,7 +61,7 @@ def settle(
             started[tag] = _note(running, queue, held[tag])
             client.insist("HSET", keys.started(worker), str(tag), events.encode(started[tag]))
     logs = {tag: running.log for tag, running in runs.items() if running.log}
-    operations = decide(held, started, past, overdue, most, worker, time.time(), logs)
+    operations = decide(held, started, past, overdue, most, worker, time.time(), logs, peak)
     if not operations:
         return
     arguments: list[Any] = [worker, epoch, int(time.time() * 1000), queue, -1, 0, keys.prefix, ""]
@@ -95,11 +98,11 @@ def _note(running: Running, queue: str, value: bytes) -> dict[str, Any]:
 
 def decide(
     held: Mapping[int, bytes], started: Mapping[int, dict[str, Any]], past: Past, overdue: Mapping[int, Overdue], most: int,
-    worker: str, now: float, logs: Mapping[int, str] = MappingProxyType({}),
+    worker: str, now: float, logs: Mapping[int, str] = MappingProxyType({}), peak: int | None = None,
 ) -> list[Operation]:  # fmt: skip
     """The operations that settle `held`: what was taken last goes back first, so that the oldest is next in line. Pure.
 
-    `logs`: what the attempts logged, by tag.
+    `logs`: what the attempts logged, by tag; `peak`: what their process held, in bytes.
     """
     operations: list[Operation] = []
     for tag in sorted(held, reverse=True):
@@ -108,6 +111,8 @@ def decide(
         note = started.get(tag)
         if note is not None and tag in logs:
             note = {**note, "log": logs[tag]}
+        if note is not None and peak is not None:
+            note = {**note, "peak": peak}
         if held[tag] == HANDED_ON:
             operations.append(
                 ("F", tag, events.encode(_ended(note, "retried", None, worker, now)) if note else "", "", *UNKNOWN)
@@ -134,5 +139,5 @@ def _ended(
         "k": events.ENDED, "id": note["id"], "t": now, "attempt": note["attempt"], "outcome": outcome, "state": state,
         "queue": note["queue"], "task": note["task"], "worker": worker, "started": note["t"],
         "run": max(now - note["t"], 0.0), "error": "WorkerLostError" if outcome == "killed" else None, "reason": reason,
-        **({"log": note["log"]} if "log" in note else {}),
+        **{name: note[name] for name in ("log", "peak") if name in note},
     }  # fmt: skip

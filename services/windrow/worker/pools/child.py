@@ -10,14 +10,14 @@ from time import monotonic
 from typing import Any
 
 from billiard.common import terminate_handler_fired
-from billiard.compat import mem_rss
 from billiard.einfo import ExceptionInfo
 from billiard.pool import ACK, EX_FAILURE, EX_OK, EX_RECYCLE, READY, MaybeEncodingError
 from celery.concurrency import asynpool
 
 from windrow.broker.fence import pass_or_end
-from windrow.worker.pools.pipes import LOG, STOP, JobSocket, Outgoing
+from windrow.worker.pools.pipes import LOG, RECYCLED, STOP, JobSocket, Outgoing
 from windrow.worker.tails import Tail, write_to
+from windrow.worker.usage import Single, resident_bytes
 
 NONE = -1
 """The number of no job: what is logged between two of them is kept nowhere that is read."""
@@ -45,6 +45,7 @@ class Child(asynpool.Worker):
         out = Outgoing(self.outq._writer.fileno())
         write_to(self.tail)
         completed = 0
+        usage = Single()
         try:
             while self.maxtasks is None or completed < self.maxtasks:
                 job = self._next(out)
@@ -53,12 +54,14 @@ class Child(asynpool.Worker):
                 number, function, args, kwargs = job
                 out.hold((ACK, (number, None, now(), pid, None)))
                 out.flush()
-                leaving = self._run(out, number, function, args, kwargs)
+                leaving = self._run(out, usage, number, function, args, kwargs)
                 completed += 1
                 if leaving is not None:
                     raise leaving
-                if self.max_memory_per_child and mem_rss() > self.max_memory_per_child:
+                if self.max_memory_per_child and resident_bytes() > self.max_memory_per_child * 1024:
+                    out.hold((RECYCLED, ("memory",)))
                     return recycled
+            out.hold((RECYCLED, ("tasks",)))
             return recycled if self.maxtasks else failed
         finally:
             out.flush()
@@ -78,12 +81,13 @@ class Child(asynpool.Worker):
         function, args, kwargs = pickle.loads(text)  # noqa: S301 - from the parent
         return number, function, args, kwargs
 
-    def _run(self, out: Outgoing, number: int, function: Any, args: Any, kwargs: Any) -> BaseException | None:
+    def _run(self, out: Outgoing, usage: Single, number: int, function: Any, args: Any, kwargs: Any) -> BaseException | None:
         """Run one job and hold its result; returns what the job raised to end its process, if it did."""
         leaving = None
         tail = self.tail
         tail.begin(number)
         pass_or_end()
+        usage.begin()
         try:
             result: tuple[bool, Any] = (True, self.prepare_result(function(*args, **kwargs)))
         except BaseException as error:
@@ -92,12 +96,13 @@ class Child(asynpool.Worker):
             result = (False, ExceptionInfo())
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 leaving = error
+        used = usage.end()
         if not tail.is_empty:
             out.hold((LOG, (number, tail.read(number))))
             tail.begin(NONE)
         try:
-            out.hold((READY, (number, None, result, self.inqW_fd)))
+            out.hold((READY, (number, used, result, self.inqW_fd)))
         except Exception as error:  # noqa: BLE001 - a result can fail to be pickled in any way
             wrapped = ExceptionInfo((MaybeEncodingError, MaybeEncodingError(error, result[1]), sys.exc_info()[2]))
-            out.hold((READY, (number, None, (False, wrapped), self.inqW_fd)))
+            out.hold((READY, (number, used, (False, wrapped), self.inqW_fd)))
         return leaving

@@ -17,6 +17,7 @@ from windrow.worker.board import Board
 from windrow.worker.pools.deadlines import Deadlines
 from windrow.worker.probes import Vitals
 from windrow.worker.tails import Tail
+from windrow.worker.usage import Overlapping, Used
 
 HARD_GRACE = 0.5
 """Seconds that a body has after its hard limit, when it is told to end, before the guard ends it with the process."""
@@ -29,8 +30,8 @@ class Job:
     """One task call in a pool; Celery's request holds it weakly, to end it."""
 
     __slots__ = (
-        "__weakref__", "accept_callback", "args", "callback", "error_callback", "hard", "header", "place", "soft", "stop",
-        "tail", "target", "text", "timeout_callback",
+        "__weakref__", "accept_callback", "args", "callback", "cpu", "error_callback", "hard", "header", "measured", "place",
+        "soft", "stop", "tail", "target", "text", "timeout_callback", "used",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,11 @@ class Job:
         self.soft, self.hard = soft, hard
         self.header: dict[str, Any] | None = args[2].get("windrow")
         self.place: int | None = None
+        self.measured: Callable[[], int | None] = lambda: None
+        """The peak memory of its process since it began, in bytes."""
+        self.cpu: float | None = None
+        """CPU seconds of its thread, once it has ended; None for a coroutine, which has none of its own."""
+        self.used = Used()
         self.tail: Tail | None = None
         """Where what it logs is kept while it runs."""
         self.text: str | None = None
@@ -55,6 +61,10 @@ class Job:
         if self.tail is None or self.header is None:
             return self.text
         return self.tail.read(self.header["tag"])
+
+    def measure(self) -> None:
+        """Note what it has used until now: it is about to be told as ended, whatever its body does."""
+        self.used = Used(peak=self.measured())
 
     def terminate(self, signal: int | None = None) -> None:
         """End the body: what `revoke(terminate=True)` asks for. The process and its other tasks live on."""
@@ -78,6 +88,7 @@ class InProcessPool(BasePool):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._jobs: set[Job] = set()
+        self._peaks = Overlapping()
         self._deadlines: Deadlines[tuple[Job, bool]] = Deadlines()
         self._hub: Any = None
 
@@ -106,6 +117,8 @@ class InProcessPool(BasePool):
                 self._hub.call_later(limit, self._look)
         if accept_callback is not None:
             accept_callback(os.getpid(), now)
+        begun = self._peaks.begin()
+        job.measured = lambda: self._peaks.until_now(begun)
         self.start_job(job)
         return job
 
@@ -118,6 +131,8 @@ class InProcessPool(BasePool):
         if self.vitals is not None:
             self.vitals.turn()  # before its place is empty: it may have held the loop
         job.stop = None
+        job.used = Used(job.measured(), job.cpu)
+        self._peaks.end()
         self._jobs.discard(job)
         self._deadlines.remove((job, True))
         self._deadlines.remove((job, False))
@@ -142,6 +157,7 @@ class InProcessPool(BasePool):
         if self._deadlines.next is None or now < self._deadlines.next - EARLY:
             return  # a sooner deadline has had its look since, and has asked for the next one
         for job, soft in self._deadlines.due(now):
+            job.measure()
             job.timeout_callback(soft, job.soft if soft else job.hard)
             if job.stop is not None:
                 job.stop(SoftTimeLimitExceeded if soft else Stopped)

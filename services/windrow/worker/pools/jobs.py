@@ -6,6 +6,8 @@ from typing import Any
 
 from billiard.pool import ApplyResult
 
+from windrow.worker.usage import Used, peak_of
+
 LONG = 1e6
 """Expected seconds of a call nothing is known of: it goes alone."""
 
@@ -17,6 +19,8 @@ class Job(ApplyResult):
     """When its next limit is reached, monotonic seconds."""
     expected = LONG
     """Seconds that it should run."""
+    used = Used()
+    """What it used, as far as that is known."""
     text: str | None = None
     """The end of what it logged, once it has ended."""
 
@@ -40,6 +44,11 @@ class Job(ApplyResult):
     def owner(self) -> Any:
         """The request whose call this is."""
         return getattr(self._callback, "__self__", None)
+
+    def measure(self) -> None:
+        """Note what it has used until now: its process is about to be ended and will say nothing."""
+        if self._worker_pid is not None:
+            self.used = Used(peak=peak_of(self._worker_pid))
 
     @property
     def log(self) -> str | None:

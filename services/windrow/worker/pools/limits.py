@@ -79,6 +79,7 @@ class Limits:
         else:
             job.due = None
             job._write_to.expected += LONG  # nothing more for a child that is about to end
+            job.measure()
             self._timeout_handler.on_hard_timeout(job)
 
     @contextmanager

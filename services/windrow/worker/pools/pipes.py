@@ -19,6 +19,8 @@ HEAD = struct.Struct(">?q")
 """In front of each job: whether its text is in a file that came with it, and its number."""
 STOP = -1
 """The number that ends a child."""
+RECYCLED = 16
+"""A child's word beside billiard's: it ends so that another takes its place, for the reason `tasks` or `memory`."""
 LOG = "log"
 """What a child says in front of a job's end when the job has logged something; beside billiard's numbers."""
 MOST_INLINE = 16 * 1024

@@ -20,12 +20,15 @@ from billiard.pool import ACK, READY, RUN, job_counter
 from celery.concurrency import asynpool, prefork
 from celery.worker import state as worker_state
 
+from windrow.metrics.catalogue import RecycleReason
 from windrow.worker.pools.child import Child
 from windrow.worker.pools.jobs import LONG, Job, RunTimes
 from windrow.worker.pools.limits import Limits, TimeoutHandler
-from windrow.worker.pools.pipes import LOG, Incoming, JobSocket
+from windrow.worker.pools.pipes import LOG, RECYCLED, Incoming, JobSocket
+from windrow.worker.pools.reaping import Reaped
 from windrow.worker.pools.results import Results
 from windrow.worker.tails import Tail
+from windrow.worker.usage import Used
 
 AHEAD_SECONDS = 0.02
 """A job is sent behind others only when they are expected to take less than this together."""
@@ -48,6 +51,7 @@ class Pool(Limits, asynpool.AsynPool):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.runs = RunTimes()
         self.on_stuck: Callable[[], None] = lambda: None
+        self.on_recycled: Callable[[RecycleReason], None] = lambda reason: None
         self._looks_for_stale = False
         self._tails: dict[int, Tail] = {}
         self._index = 0
@@ -65,6 +69,7 @@ class Pool(Limits, asynpool.AsynPool):
         process.tail = worker.tail
         process.jobs, process.expected, process.since = deque(), 0.0, 0.0
         process.incoming = Incoming(process.outqR_fd)
+        process._Popen = Reaped
         return process
 
     def create_process_queues(self) -> tuple[Any, Any, None]:
@@ -75,7 +80,8 @@ class Pool(Limits, asynpool.AsynPool):
     def create_result_handler(self) -> Results:
         """The reader of results, with the pool's own handlers."""
         handler: Results = super().create_result_handler()
-        handler.state_handlers.update({ACK: self._on_ack, LOG: self._on_log, READY: self._on_ready})
+        own = {ACK: self._on_ack, LOG: self._on_log, READY: self._on_ready, RECYCLED: lambda reason: self.on_recycled(reason)}
+        handler.state_handlers.update(own)
         return handler
 
     # --- jobs out --------------------------------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ class Pool(Limits, asynpool.AsynPool):
         if job is not None:
             job.text = text
 
-    def _on_ready(self, number: int, i: Any, obj: tuple[bool, Any], fd: int) -> None:
+    def _on_ready(self, number: int, used: Any, obj: tuple[bool, Any], fd: int) -> None:
         process = self._fileno_to_inq.get(fd)
         if process is not None and process.jobs and process.jobs[0]._job == number:
             job = process.jobs.popleft()
@@ -158,7 +164,9 @@ class Pool(Limits, asynpool.AsynPool):
             self._learn(job, obj, process.since)
         job = self._cache.get(number)
         if job is not None:
-            job._set(i, obj)
+            if used is not None:
+                job.used = Used(*used)
+            job._set(None, obj)
         if self.outbound_buffer:
             self._feed()
         elif process is not None and not process.jobs:
@@ -244,6 +252,8 @@ class Pool(Limits, asynpool.AsynPool):
     def process_flush_queues(self, process: Any) -> None:
         """A child has ended: read its last words. A socket with jobs in it is not used again (`on_partial_read`)."""
         self._result_handler.read(process)
+        if process.jobs and process.jobs[0]._accepted and process.jobs[0].used.peak is None:
+            process.jobs[0].used = Used(peak=process._popen.peak)
 
     @staticmethod
     def _stop_task_handler(task_handler: Any) -> None:
@@ -306,6 +316,10 @@ class TaskPool(prefork.TaskPool):
     def when_stuck(self, call: Callable[[], None]) -> None:
         """Call this when what was sent ahead waits behind jobs that turned out long."""
         self._pool.on_stuck = call
+
+    def when_recycled(self, call: Callable[[RecycleReason], None]) -> None:
+        """Call this with the reason, `tasks` or `memory`, for which a child ends so that another takes its place."""
+        self._pool.on_recycled = call
 
     def standing_still(self, job: Job) -> AbstractContextManager[bool]:
         """Whether `job` runs now, and goes on running meanwhile."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -58,8 +59,11 @@ class Runner:
             job = self._job
             if job is None:
                 return
-            self._ended(self, (job, self._outcome(job)))
-            del job
+            began = time.thread_time()
+            found = self._outcome(job)
+            job.cpu = time.thread_time() - began
+            self._ended(self, (job, found))
+            del job, found
 
     def _outcome(self, job: Job) -> tuple[Any, Any, Any]:
         found: tuple[Any, Any, Any] | None = None
