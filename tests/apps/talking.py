@@ -119,6 +119,11 @@ def say_later():
 
 
 @app.task
+def wait(seconds):
+    time.sleep(seconds)
+
+
+@app.task
 def call_on(levels):
     plain.info("level %d", levels)
     if levels:
