@@ -21,13 +21,12 @@ from tests.runbooks import Command, commands
 from tests.waiting import wait_until
 from tests.workers import ROOT
 
+LEASE = '{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "windrow-operator"}}'
 INSIDE_PODS = (" exec ", " logs ", " rollout status ")
 LINES = {command.line: command for command in commands("bash kubectl") if not any(word in command.line for word in INSIDE_PODS)}
 
 if not parts.HELM4.program.exists():
-    pytest.skip(
-        "helm is not built: the runbooks' kubectl lines are NOT tried; `make test-cluster` builds it", allow_module_level=True
-    )
+    pytest.skip("helm is not built: the runbooks' lines are NOT tried; `make test-cluster` builds it", allow_module_level=True)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def person(plane: Plane, crd: None, tmp_path: Path) -> Iterator[dict[str, str]]:
         f"helm install windrow {ROOT / 'charts/windrow'} --skip-crds --namespace windrow --create-namespace",
         "kubectl --namespace windrow create deployment default --image=windrow --replicas=0",
         "kubectl --namespace windrow run default-0 --image=windrow --labels=windrow.dev/queueworker=default",
-        "kubectl --namespace windrow create -f - <<<'{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: windrow-operator}}'",
+        f"kubectl --namespace windrow create -f - <<<'{LEASE}'",
     ):
         assert _run(line, environment).returncode == 0
     yield environment
