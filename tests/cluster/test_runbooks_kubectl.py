@@ -1,7 +1,7 @@
 """The runbooks' `bash kubectl` lines, each as it stands, with a release of the chart on a real API server.
 
-What reaches into a pod (`exec`, `logs`) has nothing to reach here: nodes are played. Its objects and containers are compared with
-the charts in tests/unit, its SQL and Redis commands run in tests/integration.
+What reaches into a pod (`exec`, `logs`) has nothing to reach here: nodes are played. Its objects and containers are compared
+with the charts in tests/unit, its SQL and Redis commands run in tests/integration.
 """
 
 from __future__ import annotations
