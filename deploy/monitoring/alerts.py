@@ -44,14 +44,20 @@ class Alert:
         return "$labels.queue" in self.summary
 
 
-def _burn(objective: str, bad: str, *pairs: tuple[float, str, str]) -> Callable[[Windows], str]:
+def _burn(objective: str, bad: str, *pairs: tuple[float, str, str], told: tuple[str, ...] = ()) -> Callable[[Windows], str]:
     """Both of a pair's windows must spend the budget faster than `pair[0]`: the long one says it matters, the short one that
-    it goes on."""
+    it goes on.
+
+    What an alert of `told` has said within the short window is not said again: that window still holds what was mended, and
+    Alertmanager's inhibition ends with the alert that inhibits.
+    """
 
     def expr(windows: Windows) -> str:
         speed = f"windrow:{objective}_burn:rate"
+        firing = f'ALERTS{{alertname=~"{"|".join(told)}", alertstate="firing"}}'
         return " or ".join(
-            f"({speed}{long} > {factor:g} and {speed}{short} > {factor:g} and increase({bad}[{windows(long)}]) > {FEW - 0.5:g})"
+            f"({speed}{long} > {factor:g} and {speed}{short} > {factor:g} and increase({bad}[{windows(long)}]) > {FEW - 0.5:g}"
+            + (f" unless on ({QUEUE}) last_over_time({firing}[{windows(short)}]))" if told else ")")
             for factor, long, short in pairs
         )
 
@@ -60,9 +66,10 @@ def _burn(objective: str, bad: str, *pairs: tuple[float, str, str]) -> Callable[
 
 def _budget(objective: str, what: str, bad: str) -> tuple[Alert, ...]:
     name, label = objective.capitalize(), "Queue {{ $labels.queue }}"
+    fast, slow = f"Windrow{name}BudgetFast", f"Windrow{name}BudgetSlow"
     return (
         Alert(
-            f"Windrow{name}BudgetFast",
+            fast,
             "critical",
             _burn(objective, bad, (14.4, "1h", "5m")),
             "0s",
@@ -70,9 +77,9 @@ def _budget(objective: str, what: str, bad: str) -> tuple[Alert, ...]:
             f"At this speed 2 % of a month's budget of {what} are gone each hour.",
         ),
         Alert(
-            f"Windrow{name}BudgetSlow",
+            slow,
             "critical",
-            _burn(objective, bad, (6, "6h", "30m")),
+            _burn(objective, bad, (6, "6h", "30m"), told=(fast,)),
             "0s",
             f"{label} has spent its budget of {what} {{{{ $value | humanize }}}} times too fast for hours.",
             f"At this speed 5 % of a month's budget of {what} are gone each six hours.",
@@ -80,7 +87,7 @@ def _budget(objective: str, what: str, bad: str) -> tuple[Alert, ...]:
         Alert(
             f"Windrow{name}BudgetTicket",
             "warning",
-            _burn(objective, bad, (3, "1d", "2h"), (1, "3d", "6h")),
+            _burn(objective, bad, (3, "1d", "2h"), (1, "3d", "6h"), told=(fast, slow)),
             "0s",
             f"{label} has spent its budget of {what} {{{{ $value | humanize }}}} times too fast for a day or more.",
             f"If it goes on, the month's budget of {what} will be gone before the month is.",

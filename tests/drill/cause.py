@@ -26,12 +26,14 @@ class Cause:
     mend: Act
     warm: str = ""
     """A queue that has a worker when it begins, so that starting one is no part of the row."""
-    fires_s: float = 90.0
+    fires_s: float = 180.0
     """All of it must have been notified so long after the beginning."""
-    resolves_s: float = 90.0
+    resolves_s: float = 180.0
     """All of it must have been resolved so long after the mending."""
     prepare: Act = lambda stage: None
     """What must stand before it begins, and is no part of the row."""
+    settled: Callable[[Stage], bool] = lambda stage: True
+    """Whether nothing is left of it that might fire later; asked after it was resolved."""
     not_here: Callable[[], str | None] = lambda: None
     """A sentence when it can't be tried on this machine, said loudly."""
 

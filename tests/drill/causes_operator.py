@@ -26,7 +26,7 @@ def _not_here() -> str | None:
 
 
 def _prepare(stage: Stage) -> None:
-    """A control plane and two operators that watch an empty namespace, among Prometheus' targets."""
+    """A control plane and two operators with one queue that nobody uses, among Prometheus' targets."""
     folder = Path(tempfile.mkdtemp(prefix="windrow-plane-"))
     stage.exits.callback(shutil.rmtree, folder, ignore_errors=True)
     plane = stage.exits.enter_context(running(find(), folder))
@@ -34,6 +34,7 @@ def _prepare(stage: Stage) -> None:
     setting.install_crd(plane.api)
     account = setting.operator_account(plane, namespace, folder / "operator.kubeconfig", watched=(namespace,))
     setting.platform_secret(plane.api, namespace, stage.redis.url)
+    setting.make_queueworker(plane.api, namespace, "of-the-operator", {})
     operators = stage.kept["operators"] = Operators(stage.folder / "operators", account, namespace, stage.redis.url)
     stage.exits.callback(operators.stop)
     _start(stage)

@@ -14,14 +14,33 @@ def _stall(stage: Stage) -> None:
         stage.producer.call(tasks.work, "stalled", 0.01)
 
 
-def _hang(stage: Stage) -> None:
+def _hang_all(stage: Stage) -> None:
     (stage.folder / "hang").touch()
-    stage.producer.call(tasks.work, "missing")
+    stage.producer.call(tasks.work, "hanging")
+
+
+def _hang_one(stage: Stage) -> None:
+    """Shares the harm with `_hang_all`, and its mending."""
+    (stage.folder / "hang").touch()
+    stage.producer.steady("missing", "missing", 2.0)
+    admin.pin(stage.client, "missing", 2)
+
+
+def _no_hang(stage: Stage) -> None:
+    (stage.folder / "hang").unlink(missing_ok=True)
 
 
 def _crash(stage: Stage) -> None:
+    """Workers crash first, as after a rollout; then tasks come."""
     (stage.folder / "crash").touch()
+    admin.pin(stage.client, "crashing", 1)
+    crashing = 'windrow_workers{queue="crashing", state="crashing"} > 0'
+    stage.until(lambda: stage.tower.query(crashing), 60, "the platform sees workers crash")
     stage.producer.call(tasks.work, "crashing")
+
+
+def _no_crash(stage: Stage) -> None:
+    (stage.folder / "crash").unlink()
 
 
 def _overload(stage: Stage) -> None:
@@ -78,18 +97,26 @@ CAUSES = [
         lambda stage: admin.release(stage.client, "stalled"),
     ),
     Cause(
+        "no_workers",
+        "the app's import stands still: a worker is wanted for a waiting task, and none registers",
+        expect(["QueueStalled"], "hanging", silent=["WorkersMissing"]),
+        _hang_all,
+        _no_hang,
+    ),
+    Cause(
         "workers_missing",
-        "the app's import stands still: a worker is wanted, and none registers",
-        expect(["WorkersMissing"], "missing", allowed=["QueueStalled"]),
-        _hang,
-        lambda stage: (stage.folder / "hang").unlink(),
+        "the app's import stands still when a second worker is wanted; the first one works on",
+        expect(["WorkersMissing"], "missing"),
+        _hang_one,
+        _no_hang,
+        warm="missing",
     ),
     Cause(
         "crash_looping",
-        "the app's import raises: workers end as soon as they are started",
-        expect(["WorkersCrashLooping"], "crashing", allowed=["WorkersMissing", "QueueStalled"]),
+        "the app's import raises: workers end as soon as they are started, and a task waits for them",
+        expect(["WorkersCrashLooping"], "crashing", silent=["QueueStalled"], allowed=["WorkersMissing"]),
         _crash,
-        lambda stage: (stage.folder / "crash").unlink(),
+        _no_crash,
     ),
     Cause(
         "at_max_replicas",

@@ -48,15 +48,15 @@ def play(stage: Stage, causes: list[Cause], say: Callable[[str], None]) -> tuple
         now = time.monotonic()
         for one in playing:
             _mend_when_due(stage, one, shown, notified, now, say)
-        busy = any(_waits(one, shown, notified, now) for one in playing)
+        busy = any(_waits(stage, one, shown, notified, now) for one in playing)
         quiet = None if busy else quiet or now
     shown, notified = stage.tower.look(), stage.desk.notified()
-    stage.cool(warm)
     stage.producer.stop()
     rows = []
     for one in playing:
         verdict = judge(one.cause.expected, notified, shown, Times(one.begun, one.mended or one.begun))
         rows.append(_row(one, verdict))
+    stage.cool()
     return rows, strangers([cause.expected for cause in causes], notified, shown)
 
 
@@ -72,14 +72,14 @@ def _mend_when_due(stage: Stage, one: _Playing, shown: Any, notified: Any, now: 
         _tried(one, lambda: one.cause.mend(stage), "be mended")
 
 
-def _waits(one: _Playing, shown: Any, notified: Any, now: float) -> bool:
+def _waits(stage: Stage, one: _Playing, shown: Any, notified: Any, now: float) -> bool:
     """Whether more may come of it: it is not mended, or what it caused fires and has time left to go."""
     if one.mended is None:
         return True
     expected = one.cause.expected
     mine = expected.notified | expected.silent | expected.allowed
     fires = any(seen[alert].gone is None for seen in (shown, notified) for alert in mine & seen.keys())
-    return fires and now - one.mended < one.cause.resolves_s
+    return now - one.mended < one.cause.resolves_s and (fires or not one.cause.settled(stage))
 
 
 def _tried(one: _Playing, act: Callable[[], None], what: str) -> None:

@@ -14,16 +14,23 @@ from typing import Any
 import asyncpg
 
 from tests.drill.stage import Stage
+from tests.drill.tasks import work
 
 STEP_S = 5
 QUEUES = ("steady", "success-fast", "start-fast", "storm", "at-max", "crashing", "lost", "stuck")
 TASKS = ("tests.drill.tasks.work", "tests.drill.tasks.fail", "tests.drill.tasks.again", "tests.drill.tasks.die_early")
+
+_RUNNING = (
+    "SELECT e.id FROM windrow.executions e JOIN windrow.execution_statuses s ON s.id = e.status_id WHERE s.code = 'running'"
+)
 
 
 def asked(stage: Stage, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Ask all of them about the last `seconds`; which are empty, and which were refused."""
     from deploy.monitoring.dashboards import View, queries
 
+    stage.producer.call(work, "steady", 25.0)
+    stage.until(lambda: _postgres(stage)(_RUNNING), 60, "a running task is on record")
     end = datetime.now(UTC)
     start = end - timedelta(seconds=seconds)
     views = [

@@ -16,13 +16,14 @@ SUCCESS = ("success-fast", "success-slow", "success-ticket")
 START = ("start-fast", "start-slow", "start-ticket")
 
 _QUEUES: dict[str, dict[str, Any]] = {
-    "steady": {"scaling": {"minReplicas": 1, "maxReplicas": 2}, "objectives": _HEALTHY},
+    "steady": {"scaling": {"minReplicas": 1, "maxReplicas": 2}, "recycle": {"tasks": 200}, "objectives": _HEALTHY},
     "bursts": {"scaling": {"maxReplicas": 2, "waitTarget": "10s", "scaleDownWindow": "5s"}, "objectives": _HEALTHY},
     "retrying": {"scaling": {"maxReplicas": 1, "scaleDownWindow": "10s"}, "objectives": _HEALTHY},
     **{name: {"objectives": _SUCCESS} for name in SUCCESS},
     **{name: {"objectives": _START} for name in START},
     "stalled": {},
-    "missing": {"app": "tests.drill.hanging:app"},
+    "hanging": {"app": "tests.drill.hanging:app", "scaling": {"maxReplicas": 2}},
+    "missing": {"app": "tests.drill.hanging:app", "scaling": {"maxReplicas": 2}},
     "crashing": {"app": "tests.drill.crashing:app"},
     "at-max": {"scaling": {"maxReplicas": 1, "waitTarget": "2s"}},
     "lost": {"maxRecoveries": 0},
@@ -30,6 +31,7 @@ _QUEUES: dict[str, dict[str, Any]] = {
     "storm": {},
     "apart": {},
 }
+NAMES = tuple(_QUEUES)
 UNSERVED = "nobody"
 """A queue without a QueueWorker."""
 

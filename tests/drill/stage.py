@@ -69,6 +69,7 @@ class Stage:
         self._start_platform()
         self.exits.callback(self.tower.stop)
         self.tower.start()
+        self.until(self.seen, 60, "Prometheus sees a leader, and nothing fires")
         self.producer = Producer(self.redis.url)
         self.exits.callback(self.producer.stop)
 
@@ -118,6 +119,11 @@ class Stage:
             return bool(self.client.get(self.client.keys_of.leader))
         return False
 
+    def seen(self) -> bool:
+        """Whether Prometheus sees one leader, and nothing fires."""
+        found = self.tower.query("sum(windrow_leader)")
+        return bool(found) and found[0]["value"][1] == "1" and all(one.gone for one in self.tower.look().values())
+
     def reading(self, queue: str) -> QueueReading:
         """What a queue holds now."""
         return observe(self.client, [queue], time.time())[queue]
@@ -133,15 +139,15 @@ class Stage:
             [sys.executable, "-m", "windrow.cli", *command], env=env, cwd=ROOT, check=True, stdout=subprocess.DEVNULL
         )
 
-    def warm(self, queues: Iterable[str]) -> None:
+    def warm(self, names: Iterable[str]) -> None:
         """Give each of these queues a worker, one after another, until `cool`."""
-        for queue in queues:
+        for queue in names:
             admin.pin(self.client, queue, 1)
             self.until(partial(self.serving, queue), 60, f"a worker serves {queue}")
 
-    def cool(self, queues: Iterable[str]) -> None:
-        """Leave these queues to the autoscaler again."""
-        for queue in queues:
+    def cool(self) -> None:
+        """Leave all queues to the autoscaler again."""
+        for queue in queues.NAMES:
             admin.release(self.client, queue)
 
     def until(self, condition: Callable[[], Any], timeout: float, what: str) -> Any:

@@ -76,6 +76,16 @@ def test_a_known_task_has_eight_series_from_the_start():
     assert with_one["windrow_failures_total", ("error", "other"), ("queue", "q"), ("task", "other")] == 0
 
 
+def test_a_queue_stands_at_zero_before_its_first_event():
+    """The increase from nothing to three lost executions is an increase: the sum over tasks was there before."""
+    page = parsed(render(Self(True), Figures([], {"q": reading()}, {}, 0.0, 0)))
+    own = {key: value for key, value in page.items() if ("task", "other") in key}
+    assert {key[0] for key in own} == {
+        "windrow_executions_finished_total", "windrow_attempts_total", "windrow_retries_total", "windrow_failures_total"
+    }  # fmt: skip
+    assert set(own.values()) == {0}
+
+
 def test_only_the_leader_speaks_for_all():
     """A server that does not lead says so, and nothing that would be counted twice."""
     assert parsed(render(Self(False), None)) == {

@@ -21,9 +21,10 @@ Every metric, by who exports it. Two sources, which answer two questions:
   scrape interval with it. Good for dashboards, latencies and what happens this second.
 
 No label names a pod, a worker or an execution. Series of a task stand at zero before its first event: on a worker from its
-start, on the server from the task's first acceptance. A queue's sum of failures stands at zero through task `other`, error
-`other`. A worker names up to {WORKER_TASKS} tasks, a server up to {SERVER_TASKS:,} pairs of queue and task, each with eight
-series; what comes after that is counted under `other`, so sums stay right.
+start, on the server from the task's first acceptance. Each queue that is known stands at zero through task `other` (failures:
+error `other`), so that what comes first is seen to come. A worker names up to {WORKER_TASKS} tasks, a server up to
+{SERVER_TASKS:,} pairs of queue and task, each with eight series; what comes after that is counted under `other`, so sums
+stay right.
 
 The server answers `GET /sd` with every live metrics port in Prometheus' `http_sd` form:
 

@@ -61,7 +61,7 @@ def render(server: Self, figures: Figures | None) -> str:
     ]
     if figures is not None:
         if figures.totals is not None:
-            parts += _totals(figures.totals, figures.standings or {})
+            parts += _totals(figures.totals, figures.standings or {}, figures.readings or ())
         if figures.readings is not None:
             parts += _readings(figures.readings, figures.standings, figures.longest)
         if figures.standings is not None:
@@ -85,14 +85,18 @@ def render(server: Self, figures: Figures | None) -> str:
     return "".join(parts)
 
 
-def _totals(totals: Iterable[tuple[str, str, str, str, int]], standings: Mapping[str, Standing]) -> list[str]:
+def _totals(
+    totals: Iterable[tuple[str, str, str, str, int]], standings: Mapping[str, Standing], queues: Iterable[str]
+) -> list[str]:
+    """Task `other` of each of `queues` stands at zero before the queue's first event: what comes first is seen to come."""
     kinds = (FINISHED, ATTEMPTS, RETRIES, FAILURES, REFUSALS, STARTS, LOGS_DROPPED)
     values: dict[str, dict[tuple[str, ...], float]] = {kind: {} for kind in kinds}
     rows = list(totals)
     promised = {queue for queue, one in standings.items() if one.start_target is not None}
     for queue in dict.fromkeys([*sorted(promised), *(queue for kind, queue, *_ in rows if kind == STARTS)]):
         values[STARTS].update(dict.fromkeys(((queue, IN_TIME), (queue, LATE)), 0))
-    pairs = dict.fromkeys((queue, task) for kind, queue, task, _, _ in rows if kind not in (STARTS, LOGS_DROPPED))
+    pairs = dict.fromkeys((queue, OTHER) for queue in sorted(queues))
+    pairs |= dict.fromkeys((queue, task) for kind, queue, task, _, _ in rows if kind not in (STARTS, LOGS_DROPPED))
     for queue in dict.fromkeys(queue for queue, _ in pairs):
         values[FINISHED][(queue, OTHER, REJECTED)] = 0
         values[FAILURES][(queue, OTHER, OTHER)] = 0
