@@ -16,7 +16,7 @@ Every metric, by who exports it. Two sources, which answer two questions:
 
 - **exact**: counted in PostgreSQL in the same transaction as the records, exported by the leading server. They survive every
   restart, each execution and each attempt counts once, and they equal what SQL counts over the records (those that retention
-  has removed stay counted). Rest alerts on these.
+  has removed stay counted; the chaos suite compares both after each fault). Rest alerts on these.
 - **live**: the state right now, or what one process has seen since it started. A worker that is killed may take the last
   scrape interval with it. Good for dashboards, latencies and what happens this second.
 
