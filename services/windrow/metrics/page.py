@@ -24,7 +24,7 @@ No label names a pod, a worker or an execution. Series of a task stand at zero b
 start, on the server from the task's first acceptance. Each queue that is known stands at zero through task `other` (failures:
 error `other`), so that what comes first is seen to come. A worker names up to {WORKER_TASKS} tasks, a server up to
 {SERVER_TASKS:,} pairs of queue and task, each with eight series; what comes after that is counted under `other`, so sums
-stay right.
+stay right. [metrics-cost.md](metrics-cost.md) has what scrapes take and cost.
 
 The server answers `GET /sd` with every live metrics port in Prometheus' `http_sd` form:
 
