@@ -1,4 +1,4 @@
-"""`python -m benchmarks.metrics`: what scrapes take and cost; writes `build/metrics.json`; ends with 1 at a miss."""
+"""`python -m benchmarks.metrics`: what scrapes take and cost, into `build/metrics.json`. Exit code 1 when a limit is missed."""
 
 from __future__ import annotations
 

@@ -14,6 +14,9 @@ from benchmarks.metrics import server, worker
 from benchmarks.metrics.limits import SERVER_SECONDS, SERVER_SERIES, WORKER_SECONDS, WORKER_SERIES, checks, markdown
 from benchmarks.stack import Stack
 
+PROBE_SECONDS = 1.0
+"""How long Kubernetes waits for a probe's answer by default."""
+
 
 @pytest.fixture
 def stack(redis_url: str, migrated_database_url: str, tmp_path: Path) -> Stack:
@@ -37,9 +40,9 @@ def test_the_largest_server_is_scraped_in_time_and_answers_others_meanwhile(stac
     found = server.measure(stack, 4, print, quiet_s=1.0)
     assert 80_000 < found.scrapes.series < SERVER_SERIES
     assert min(found.scrapes.seconds) < SERVER_SECONDS
-    for path, of in found.during.items():
-        assert of.count >= 3, path
-        assert of.median < 0.3, path
+    assert min(of.count for of in found.during.values()) > 3
+    assert found.during["/livez"].most < PROBE_SECONDS, "its loop turns"
+    assert max(of.median for of in found.during.values()) < PROBE_SECONDS
 
 
 def _document(series: int, seconds: float) -> dict[str, object]:

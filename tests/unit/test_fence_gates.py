@@ -13,6 +13,7 @@ from windrow.broker.fence import FENCED, Fence, now, stand_behind
 from windrow.worker.pools.child import Child
 from windrow.worker.pools.pipes import Outgoing
 from windrow.worker.tails import Tail
+from windrow.worker.usage import Single
 
 
 def _in_a_process(run: Callable[[Fence, int], None]) -> tuple[int, bytes]:
@@ -64,7 +65,7 @@ def test_no_body_starts_past_the_lease() -> None:
         fence.extend(now() - 1)
         child = Child.__new__(Child)
         child.tail = Tail()
-        child._run(Outgoing(writing), 1, lambda: os.write(writing, b"ran"), (), {})
+        child._run(Outgoing(writing), Single(), 1, lambda: os.write(writing, b"ran"), (), {})
 
     assert _in_a_process(run) == (FENCED, b"")
 

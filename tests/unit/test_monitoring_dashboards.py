@@ -56,12 +56,9 @@ def known() -> dict[str, set[str]]:
             series |= {f"{metric.name}_{end}": set(metric.labels) for end in ("sum", "count")}
         else:
             series[metric.name] = set(metric.labels)
-    return series | PENDING
+    return series
 
 
-PENDING: dict[str, set[str]] = {
-    "windrow_worker_recycles_total": {"queue", "reason"},
-}
 KNOWN = known()
 
 

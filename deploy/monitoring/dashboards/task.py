@@ -177,6 +177,20 @@ def _durations() -> Panels:
                 """
             ),
         ),
+        lines(
+            "How much CPU did its attempts use?",
+            "CPU seconds of an attempt, where they are known: half, 95 % and all used no more.",
+            SECONDS,
+            Sql(
+                f"""
+                SELECT {moment("a.ended_at")},
+                  percentile_cont(0.5) WITHIN GROUP (ORDER BY a.cpu_s) AS "50 %",
+                  percentile_cont(0.95) WITHIN GROUP (ORDER BY a.cpu_s) AS "95 %",
+                  max(a.cpu_s) AS "100 %"
+                {ended}
+                """
+            ),
+        ),
         rows(
             "Which of its executions ran longest?",
             "By the running time of their last attempt.",
@@ -190,7 +204,6 @@ def _durations() -> Panels:
                 LIMIT {LIMIT}
                 """
             ),
-            width=12,
             columns={
                 "id": Column(title="Execution", link=AN_EXECUTION, width=310),
                 "state": Column(title="State"),
