@@ -119,7 +119,17 @@ def say_later():
 
 
 @app.task
+def wait(seconds):
+    time.sleep(seconds)
+
+
+@app.task
 def call_on(levels):
     plain.info("level %d", levels)
     if levels:
         call_on.apply_async((levels - 1,), queue="work")
+
+
+@app.task(bind=True)
+def replace(self):
+    raise self.replace(silent.si().set(queue="work"))

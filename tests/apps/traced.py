@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from celery import signals
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -22,9 +23,18 @@ class ToFile(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-trace.set_tracer_provider(TracerProvider())
-trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(ToFile()))
-if os.environ.get("INSTRUMENTED"):
-    from opentelemetry.instrumentation.celery import CeleryInstrumentor
+def set_up(**kwargs):
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ToFile()))
+    trace.set_tracer_provider(provider)
+    if os.environ.get("INSTRUMENTED"):
+        from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
-    CeleryInstrumentor().instrument()
+        CeleryInstrumentor().instrument()
+
+
+moment = os.environ.get("SET_UP_AT")
+if moment:
+    getattr(signals, moment).connect(set_up, weak=False)
+else:
+    set_up()

@@ -120,3 +120,23 @@ def test_what_a_redacting_task_logs_is_kept_only_when_it_says_so(work: Work, tas
     assert "log" not in secret
     assert "log" not in private
     assert said(anyway) == ["a password came"]
+
+
+def test_what_is_said_after_an_attempt_has_ended_is_in_no_other_attempts_log(work: Work, tasks: Any) -> None:
+    """A thread that a task left running has no context, and in a child it may speak between two jobs."""
+    work.start(1)
+    send(tasks, "say_later")
+    (first,) = ends(work)
+    wait_until(lambda: "too late" in work.log(), 10, "the thread has spoken")
+    send(tasks, "silent")
+    assert said(first) == ["at once"]
+    assert "log" not in ends(work, 2)[1]
+
+
+@pytest.mark.parametrize("work", ["prefork"], indirect=True)
+def test_in_a_child_a_thread_that_goes_on_speaks_into_the_attempt_that_runs_then(work: Work, tasks: Any) -> None:
+    """It knows no context, and a child runs one task at a time: whatever a task starts there is taken for the task's own."""
+    work.start(1)
+    send(tasks, "say_later")
+    send(tasks, "wait", 1.5)
+    assert [said(event) for event in ends(work, 2)] == [["at once"], ["too late"]]

@@ -87,6 +87,24 @@ def test_a_twentieth_of_the_bound_is_as_far_as_logs_go(redis_url: str, tmp_path:
     assert started or all(event["started"] for event in dropped)
 
 
+def test_no_logs_are_put_into_a_redis_that_is_almost_full(redis_url: str, tmp_path: Path) -> None:
+    """From nine tenths of its memory on, whatever the stream's length."""
+    with working(redis_url, tmp_path, app="tests.apps.talking:app") as work:
+        say = producer(redis_url, talking.app).tasks["tests.apps.talking.say"]
+        work.start(concurrency=1)
+        used = work.client.info("memory")["used_memory"]
+        work.client.config_set("maxmemory", int(used * 0.9))
+        try:
+            wait_until(lambda: work.client.get("windrow:events:no_logs"), 10, "the workers have seen that Redis is almost full")
+            work.client.config_set("maxmemory", 0)
+            say.apply_async(("a word",), queue="work")
+            wait_until(lambda: len(work.finals()) == 1, 20, "it is done")
+        finally:
+            work.client.config_set("maxmemory", 0)
+        (end,) = [event for event in work.events() if event["k"] == "ended"]
+    assert end["log"] is False
+
+
 def test_beyond_twice_the_bound_new_tasks_are_refused_and_accepted_ones_go_on(work: Work) -> None:
     """A new task gets one sentence that says how far the records are behind; a retry of what runs is taken."""
     again = task("again").apply_async((1, 1.0), queue="work")

@@ -228,6 +228,7 @@ def test_retry_makes_a_new_execution_that_names_the_old(
     record()
     shown = windrow(f"show {new['id']}")
     assert (shown["state"], shown["redo_of"], shown["args"], shown["task"]) == ("ready", old, "(1,)", "pay")
+    assert shown["trace_id"] == old.replace("-", ""), "it stays in the old one's trace"
     assert observe(client, ["orders"])["orders"].ready == 3
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery, group
-from opentelemetry import trace
+from celery import Celery, chain, chord, group
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -45,8 +45,9 @@ def traces(work: Work, count: int) -> list[str]:
     """The traces of so many acceptances, once all that was accepted has ended."""
 
     def found() -> list[str] | None:
-        made = [event["trace"] for event in work.events() if event["k"] == "accepted"]
-        return made if len(made) == count and len(work.finals()) == len({e["id"] for e in work.events()}) else None
+        made = [event for event in work.events() if event["k"] == "accepted"]
+        done = len(made) == count and {event["id"] for event in made} == work.finals().keys()
+        return [event["trace"] for event in made] if done else None
 
     return list(wait_until(found, 30, "all has ended"))
 
@@ -92,6 +93,27 @@ def test_a_retry_keeps_its_trace(redis_url: str, tmp_path: Path, tasks: Any) -> 
         assert traces(work, 3) == [TRACE] * 3
 
 
+def test_what_follows_an_attempt_and_what_takes_its_place_stay_in_its_trace(redis_url: str, tmp_path: Path, tasks: Any) -> None:
+    """The next step of a chain, a callback, a chord's body, what `replace` publishes."""
+    silent = tasks["tests.apps.talking.silent"]
+
+    def step(name: str = "silent") -> Any:
+        return tasks[f"tests.apps.talking.{name}"].si().set(queue="work")
+
+    with working(redis_url, tmp_path, app="tests.apps.talking:app") as work:
+        work.start(1)
+        for canvas, count in (
+            (chain(step(), step(), step("replace")), 4),
+            (silent.si().set(queue="work", link=[step()]), 2),
+            (chord([step(), step()], step()), 3),
+        ):
+            before = len([event for event in work.events() if event["k"] == "accepted"])
+            canvas.apply_async()
+            made = traces(work, before + count)[before:]
+            assert len(made) == count
+            assert len(set(made)) == 1
+
+
 def test_a_stock_producers_message_gets_a_trace_on_record(redis_url: str, tmp_path: Path, tasks: Any) -> None:
     """Its execution's."""
     with working(redis_url, tmp_path, app="tests.apps.talking:app") as work:
@@ -128,11 +150,11 @@ def test_a_call_in_a_span_is_a_span_of_its_trace(spans: InMemorySpanExporter, wo
         "messaging.system": "celery", "messaging.operation.name": "publish", "messaging.operation.type": "send",
         "messaging.destination.name": "work", "messaging.message.id": sent.id, "celery.task_name": "tests.apps.talking.silent",
     }  # fmt: skip
-    context = outer.get_span_context()
+    within = outer.get_span_context()
     header = message(work_only)["traceparent"]
-    assert header.startswith(f"00-{context.trace_id:032x}-{made.context.span_id:016x}-")
+    assert header.startswith(f"00-{within.trace_id:032x}-{made.context.span_id:016x}-")
     assert int(header[-2:], 16) & SAMPLED
-    assert [event["trace"] for event in work_only.events()] == [f"{context.trace_id:032x}"]
+    assert [event["trace"] for event in work_only.events()] == [f"{within.trace_id:032x}"]
 
 
 def test_a_call_outside_of_a_span_begins_a_trace_of_opentelemetrys(
@@ -148,6 +170,16 @@ def test_a_call_with_a_context_of_its_own_is_a_span_in_that(spans: InMemorySpanE
     (made,) = spans.get_finished_spans()
     assert f"{made.parent.span_id:016x}" == SPAN
     assert message(work_only)["traceparent"] == f"00-{TRACE}-{made.context.span_id:016x}-01"
+
+
+def test_what_else_the_processs_propagators_carry_goes_along(spans: InMemorySpanExporter, work_only: Work, tasks: Any) -> None:
+    """Baggage, say."""
+    token = context.attach(baggage.set_baggage("customer", "7"))
+    try:
+        call(tasks, "silent")
+    finally:
+        context.detach(token)
+    assert message(work_only)["baggage"] == "customer=7"
 
 
 def test_a_trace_that_is_not_sampled_travels_as_such(monkeypatch: pytest.MonkeyPatch, work_only: Work, tasks: Any) -> None:
@@ -211,6 +243,19 @@ def test_a_task_is_a_span_and_what_it_publishes_stands_in_it(traced: Work, tasks
         "celery.state": "SUCCESS",
     }  # fmt: skip
     assert {event["trace"] for event in traced.events() if event["k"] == "accepted"} == {TRACE}
+
+
+@pytest.mark.parametrize(
+    ("pool", "moment"), [("prefork", "worker_process_init"), ("prefork", "worker_init"), ("threads", "worker_init")]
+)
+def test_opentelemetry_may_be_set_up_when_the_worker_or_its_child_begins(
+    redis_url: str, tmp_path: Path, tasks: Any, pool: str, moment: str
+) -> None:
+    with working(redis_url, tmp_path, app="tests.apps.traced:app", more=f"  pool: {pool}") as work:
+        start(work, SET_UP_AT=moment)
+        call(tasks, "silent")
+        (made,) = told(work, 1)
+    assert made["name"] == "tests.apps.talking.silent process"
 
 
 def test_a_task_that_fails_is_a_span_with_its_error(traced: Work, tasks: Any) -> None:

@@ -13,7 +13,7 @@ import redis
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.url import sanitize_url
 
-from windrow.authoring.attempt import current_attempt
+from windrow.authoring.attempt import Attempt, current_attempt
 from windrow.authoring.direct import DirectProducer, Outlet, identity
 from windrow.authoring.greenlets import owner, synchronous
 from windrow.authoring.owed import current_debt, fresh_id
@@ -61,16 +61,16 @@ def bounded_send_task(app: Any, send_task: Callable[..., Any]) -> Callable[..., 
             options["task_id"] = fresh_id()  # the same for every try: the first may have arrived
         task_id = options.get("task_id") or args[_TASK_ID - 1]
         debt, replacement = current_debt(), current_replacement()
-        traced = tracer()
-        if traced is None:
-            _go_on(options)
+        traced, attempt = tracer(), current_attempt()
+        if traced is None and attempt is not None:
+            _go_on(options, attempt)
         if replacement is not None:
             _note(options, replacement.fields(task_id))
         elif debt is not None:
             _note(options, debt.fields)
         if options.get("connection") or not isinstance(options.get("producer"), DirectProducer | None):
             _note(options, identity())  # the caller's own way: each try makes the message anew
-        patient = replacement is not None or _is_owed(task_id)
+        patient = replacement is not None or _is_owed(task_id, attempt)
         coroutine = owner() if patient else None
         if coroutine is not None:  # a retry from a coroutine: its task ends when it is published
             coroutine.owe(send, name, *args, **options)
@@ -94,11 +94,10 @@ def _destination(app: Any, name: str, args: tuple[Any, ...], options: dict[str, 
     return found
 
 
-def _go_on(options: dict[str, Any]) -> None:
+def _go_on(options: dict[str, Any], attempt: Attempt) -> None:
     """What a task publishes goes on with its trace, unless its author, or who traces it, gives another."""
-    attempt = current_attempt()
     headers = options.get("headers") or {}
-    if attempt is None or attempt.attempt_id is None or TRACEPARENT in headers:
+    if attempt.attempt_id is None or TRACEPARENT in headers:
         return
     made = {TRACEPARENT: continued(attempt.traceparent, attempt.execution_id, attempt.attempt_id)}
     if attempt.tracestate is not None:
@@ -121,12 +120,12 @@ def producers(app: Any, acquire: Callable[..., Any]) -> Callable[..., Any]:
             replacement.publications += publications
             return
         outlet = outlet_of(app)
-        patient = any(_is_owed(one.task_id) for one in publications)
+        patient = any(_is_owed(one.task_id, current_attempt()) for one in publications)
         name = publications[0].task if len(publications) == 1 else f"{len(publications)} tasks"
         bounded(app, name, lambda: _off_loop(outlet.send, publications), patient)
 
     def block(name: str, fun: Callable[..., Any], *args: Any, **options: Any) -> None:
-        patient = current_replacement() is not None or _is_owed(None)
+        patient = current_replacement() is not None or _is_owed(None, current_attempt())
         bounded(app, name, lambda: _off_loop(fun, *args, **options), patient)
 
     @functools.wraps(acquire)
@@ -197,9 +196,8 @@ def _pause(seconds: float) -> None:
         here.wait(asyncio.sleep(seconds))
 
 
-def _is_owed(task_id: Any) -> bool:
+def _is_owed(task_id: Any, attempt: Attempt | None) -> bool:
     """Whether this is the retry of the attempt that runs here, or what follows it in a canvas."""
-    attempt = current_attempt()
     if attempt is None:
         return False
     return task_id == attempt.task_id or current_debt() is not None

@@ -17,6 +17,7 @@ from windrow.broker.keys import step_of, unstored
 from windrow.broker.publication import HEADER, MOST_MESSAGE, accepted
 from windrow.broker.refusal import judge
 from windrow.broker.scripts import load
+from windrow.broker.trace import put_begun
 
 MOST_REVOKED = 100_000
 REVOKED_SECONDS = 30 * 24 * 3600.0
@@ -173,8 +174,9 @@ def republish(client: Client, queue: str, message: bytes | str, *, redo_of: str)
     headers.update(id=task_id, root_id=task_id, parent_id=None, retries=0, eta=None, expires=None)
     headers[HEADER] = {"v": events.VERSION, "id": events.new_id(now), "t": now}
     properties.update(delivery_tag=tag, correlation_id=task_id)
+    trace = put_begun(headers, headers[HEADER]["id"])
     text = json.dumps(made)
-    event = accepted(headers[HEADER]["id"], headers, properties, queue, now)
+    event = accepted(headers[HEADER]["id"], headers, properties, queue, now, trace)
     event["redo_of"] = redo_of
     step = step_of(properties.get("priority"))
     names = [

@@ -73,7 +73,7 @@ def kept_publication(text: str, queue: str, keys: Keys, now: float | None = None
         raise ValueError(f"a kept message must be one that Windrow made: {type(error).__name__}: {error}") from error
     if not known or not events.is_id(execution, now):
         raise ValueError(f"a kept message must carry a task, its ids and a delivery tag, and its execution id is {execution!r}")
-    event = accepted(execution, headers, properties, queue, at)
+    event = accepted(execution, headers, properties, queue, at, trace_of(headers.get(TRACEPARENT)))
     event["due"] = _due(headers, now)
     event["redo_of"] = headers.get("windrow_redo_of")
     event["durable"] = True
@@ -180,16 +180,18 @@ def _accept(message: dict[str, Any], queue: str, now: float, due: float | None) 
     named = given if again else given.get("as")
     execution = str(named["id"]) if named else events.new_id(now)
     headers[HEADER] = {"v": events.VERSION, "id": execution, "t": now}
-    put_begun(headers, execution)
+    trace = put_begun(headers, execution)
     replaces = (given["worker"], str(given["tag"])) if (again or takes) and "tag" in given else None
-    event = accepted(execution, headers, message["properties"], queue, now)
+    event = accepted(execution, headers, message["properties"], queue, now, trace)
     event["due"] = due
     event["redo_of"] = headers.get("windrow_redo_of")
     return event, replaces
 
 
-def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any], queue: str, now: float) -> events.Event:
-    """The `accepted` event of a message with these headers."""
+def accepted(
+    execution: str, headers: dict[str, Any], properties: dict[str, Any], queue: str, now: float, trace: str | None
+) -> events.Event:
+    """The `accepted` event of a message with these headers, in this trace."""
     return {
         "k": events.ACCEPTED,
         "id": execution,
@@ -210,7 +212,7 @@ def accepted(execution: str, headers: dict[str, Any], properties: dict[str, Any]
         "retries": headers.get("retries") or 0,
         "nesting": headers.get("replaced_task_nesting") or 0,
         "origin": headers.get("origin") or _own_origin(),
-        "trace": trace_of(headers.get(TRACEPARENT)),
+        "trace": trace,
     }
 
 

@@ -80,8 +80,8 @@ class Attempts:
         """
         if redact:
             raw["headers"].update(argsrepr="***", kwargsrepr="***", windrow_keep=False)
-        put_begun(raw["headers"], header["id"])
-        event = accepted(header["id"], raw["headers"], raw["properties"], taken.queue, header["t"])
+        trace = put_begun(raw["headers"], header["id"])
+        event = accepted(header["id"], raw["headers"], raw["properties"], taken.queue, header["t"], trace)
         keep = raw["headers"].get("windrow_keep", True) and len(taken.message) <= MOST_MESSAGE
         event["message"] = taken.message.decode("utf-8", "replace") if keep else None
         raw["headers"]["windrow"] = header

@@ -14,4 +14,12 @@ if length > 5 then
   if length > most / 20 then redis.call('SET', KEYS[8], length, 'PX', 5000) end
   if length > most then redis.call('SET', KEYS[7], length, 'PX', 5000) end
 end
+-- Each worker looks at the memory now and then, since that takes longer; a user of few rights may not, and a service may hide it.
+if tonumber(string.match(ARGV[2], '"n":(%d+)') or '1') % 5 == 0 then
+  local info = redis.pcall('INFO', 'memory')
+  if type(info) == 'string' then
+    local used, most = tonumber(string.match(info, 'used_memory:(%d+)')), tonumber(string.match(info, 'maxmemory:(%d+)'))
+    if used and most and most > 0 and used > 0.9 * most then redis.call('SET', KEYS[8], length, 'PX', 8000) end
+  end
+end
 return {1, server}
