@@ -178,6 +178,18 @@ def test_what_a_guarded_process_held_at_its_end_is_known(work: Work, name: str) 
     assert killed["peak"] > LARGE * MIB < late["peak"]
 
 
+@IN_PROCESS
+def test_a_terminated_attempt_of_a_shared_process_has_a_peak(work: Work, prefix: str) -> None:
+    """`revoke(terminate=True)`: what its process held up to then."""
+    work.start(concurrency=1)
+    call = send(f"{prefix}idle", 30)
+    wait_until(lambda: any(event["k"] == "started" for event in work.events()), 20, "it runs")
+    app.control.revoke(call.id, terminate=True)
+    (told,) = ended(work, 1)
+    assert told["outcome"] == "killed"
+    assert 10 * MIB < told["peak"] < LARGE * MIB
+
+
 @pytest.mark.parametrize(
     "work", [f"  pool: {pool}\n  recycle: {{tasks: 4, memory: {LARGE}Mi}}\n" for pool in ("threads", "asyncio")], indirect=True
 )
