@@ -71,6 +71,14 @@ def half(computing: float, waiting: float) -> None:
 
 
 @app.task
+async def await_block(mib: int, seconds: float) -> None:
+    """Holds the loop, too."""
+    memory = take(mib)
+    time.sleep(seconds)  # noqa: ASYNC251
+    memory.close()
+
+
+@app.task
 def hold_in_c(mib: int, seconds: float) -> None:
     """A thread can't be interrupted here."""
     memory = take(mib)

@@ -126,11 +126,12 @@ def _stranger(stage: Stage) -> None:
         ),
     )
     stage.exits.callback(lambda: stop(process, ((signal.SIGTERM, 5.0),)))
-    stage.desk.extra.append({"targets": [f"127.0.0.1:{port}"], "labels": {"__meta_windrow_role": "server"}})
+    group = stage.kept["stranger"] = {"targets": [f"127.0.0.1:{port}"], "labels": {"__meta_windrow_role": "server"}}
+    stage.desk.extra.append(group)
 
 
 def _no_stranger(stage: Stage) -> None:
-    stage.desk.extra.clear()
+    stage.desk.extra.remove(stage.kept["stranger"])
 
 
 # --- Redis -------------------------------------------------------------------------------------------------------------------

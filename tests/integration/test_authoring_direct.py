@@ -40,6 +40,10 @@ def reads(client: redis.Redis) -> int:
     return int(client.info("stats")["total_reads_processed"])
 
 
+OWN = ("id", "root_id", "windrow", "expires", "traceparent")
+"""Headers that are another in each message."""
+
+
 def test_a_direct_message_is_kombus_own(app: Celery, redis_client: redis.Redis) -> None:
     """The first message to a queue goes through kombu, which declares it, the next straight to Redis: both look the same."""
     add = app.tasks["direct.add"]
@@ -50,9 +54,7 @@ def test_a_direct_message_is_kombus_own(app: Celery, redis_client: redis.Redis) 
     assert redis_client.smembers("_kombu.binding.direct_own")  # kombu binds a queue once in a process
 
     def bare(message: dict[str, Any]) -> Any:
-        headers = {
-            key: value for key, value in message["headers"].items() if key not in ("id", "root_id", "windrow", "expires")
-        }
+        headers = {key: value for key, value in message["headers"].items() if key not in OWN}
         properties = {k: v for k, v in message["properties"].items() if k not in ("correlation_id", "delivery_tag", "reply_to")}
         return {**message, "body": None, "headers": headers, "properties": properties}
 

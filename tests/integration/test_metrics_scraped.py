@@ -148,12 +148,15 @@ def _zeros(platform: Pages) -> None:
     assert reasons >= {(("queue", pool), ("reason", str(reason))) for pool in POOLS for reason in Reason}
     starts = {(("queue", pool), ("result", result)) for pool in POOLS for result in ("in_time", "late")}
     assert values(leader, "windrow_starts_total") == dict.fromkeys(starts, 0)
+    assert values(leader, "windrow_attempt_logs_dropped_total")[(("queue", "prefork"),)] == 0
     for pool, url in platform.workers.items():
         text = get(url)
         outcomes = {labels[0][1]: value for labels, value in _of("windrow_task_attempts_total", text, FAIL)}
         assert outcomes == dict.fromkeys(OUTCOMES, 0)
         assert [value for _, value in _of("windrow_task_retries_total", text, FAIL)] == [0]
         assert [value for _, value in _of("windrow_task_failures_total", text, OTHER)] == [0]
+        recycled = {(("queue", pool), ("reason", reason)): 0 for reason in ("memory", "tasks")}
+        assert values(text, "windrow_worker_recycles_total") == recycled
         assert values(text, "windrow_task_duration_seconds_count") == {(("queue", pool),): 0}
         assert values(text, "windrow_worker_slots") == {
             (("queue", pool), ("state", "busy")): 0,

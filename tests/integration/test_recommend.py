@@ -135,6 +135,9 @@ def test_only_what_was_asked_for(windrow: Windrow, migrated_database_url: str) -
         ((_, told),) = made("orders", 1, outcome=outcome, state="failed", run=99.0, worker=f"w{number}")
         record(migrated_database_url, [(f"{200 + number}-0", told)])
     record(migrated_database_url, [(f"30{entry}", told) for entry, told in made("mail", 3)])
+    for number, (_, (event,)) in enumerate(made("mixed", 5)):  # three coroutines, two threads
+        event["cpu"] = None if number < 3 else 0.25
+        record(migrated_database_url, [(f"{400 + number}-0", [event])])
 
     async def ask(since: datetime, *queues: str) -> list[Any]:
         engine = make_engine(migrated_database_url)
@@ -149,7 +152,8 @@ def test_only_what_was_asked_for(windrow: Windrow, migrated_database_url: str) -
     assert (orders.attempts, orders.timed_out, orders.killed, orders.measured) == (103, 1, 2, 103)
     assert (orders.run_p50, orders.run_p99, orders.run_max, orders.busy) == (0.5, 0.5, 0.5, pytest.approx(103 * 0.25 / 347))
     assert (orders.peak_least, orders.peak_max, orders.shared, orders.at_once) == (60 * MIB, 159 * MIB, False, 1)
-    assert [one.queue for one in asyncio.run(ask(now - timedelta(hours=1)))] == ["mail", "orders"]
+    found = asyncio.run(ask(now - timedelta(hours=1)))
+    assert [(one.queue, one.busy and round(one.busy, 1)) for one in found] == [("mail", 0.5), ("mixed", None), ("orders", 0.1)]
     assert asyncio.run(ask(now + timedelta(hours=1))) == []
     assert "at least 50 attempts must be on record to recommend from, and 3 are" in windrow("recommend mail")[1]
 

@@ -161,16 +161,33 @@ def test_attempts_that_share_a_process_have_its_peak_of_their_own_time(work: Wor
     assert ["cpu" in event for event in told] == [not prefix] * 4
 
 
-@pytest.mark.parametrize("work", ["  pool: threads\n  maxRecoveries: 0\n  timeLimits: {hard: 1s}\n"], indirect=True)
-def test_what_a_guarded_process_held_at_its_end_is_known(work: Work) -> None:
-    """Its process died, or was ended past a hard limit: the guard asks the kernel for its peak."""
+@pytest.mark.parametrize(
+    ("work", "name"),
+    [(f"  pool: {pool}\n  maxRecoveries: 0\n  timeLimits: {{hard: 1s}}\n", name)
+     for pool, name in (("threads", "hold_in_c"), ("asyncio", "await_block"))],
+    indirect=["work"],
+)  # fmt: skip
+def test_what_a_guarded_process_held_at_its_end_is_known(work: Work, name: str) -> None:
+    """Its process died, or was ended past a hard limit, also while its loop stood still: the kernel knows its peak."""
     work.start(concurrency=1)
     send("hold", LARGE, die=True)
     (killed,) = ended(work, 1)
-    send("hold_in_c", LARGE, 30)
+    send(name, LARGE, 30)
     late = ended(work, 2)[-1]
     assert (killed["outcome"], late["outcome"]) == ("killed", "timed_out")
     assert killed["peak"] > LARGE * MIB < late["peak"]
+
+
+@IN_PROCESS
+def test_a_terminated_attempt_of_a_shared_process_has_a_peak(work: Work, prefix: str) -> None:
+    """`revoke(terminate=True)`: what its process held up to then."""
+    work.start(concurrency=1)
+    call = send(f"{prefix}idle", 30)
+    wait_until(lambda: any(event["k"] == "started" for event in work.events()), 20, "it runs")
+    app.control.revoke(call.id, terminate=True)
+    (told,) = ended(work, 1)
+    assert told["outcome"] == "killed"
+    assert 10 * MIB < told["peak"] < LARGE * MIB
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ Every metric, by who exports it. Two sources, which answer two questions:
 
 - **exact**: counted in PostgreSQL in the same transaction as the records, exported by the leading server. They survive every
   restart, each execution and each attempt counts once, and they equal what SQL counts over the records (those that retention
-  has removed stay counted). Rest alerts on these.
+  has removed stay counted; the chaos suite compares both after each fault). Rest alerts on these.
 - **live**: the state right now, or what one process has seen since it started. A worker that is killed may take the last
   scrape interval with it. Good for dashboards, latencies and what happens this second.
 
@@ -24,7 +24,7 @@ No label names a pod, a worker or an execution. Series of a task stand at zero b
 start, on the server from the task's first acceptance. Each queue that is known stands at zero through task `other` (failures:
 error `other`), so that what comes first is seen to come. A worker names up to {WORKER_TASKS} tasks, a server up to
 {SERVER_TASKS:,} pairs of queue and task, each with eight series; what comes after that is counted under `other`, so sums
-stay right.
+stay right. [metrics-cost.md](metrics-cost.md) has what scrapes take and cost.
 
 The server answers `GET /sd` with every live metrics port in Prometheus' `http_sd` form:
 

@@ -20,7 +20,7 @@ from windrow.broker.taker import Taker
 from windrow.broker.trace import put_begun
 from windrow.metrics.worker import WorkerMetrics
 from windrow.queues.derive import Derived
-from windrow.worker.report import rejected_event
+from windrow.worker.report import rejected_event, started_event, started_note
 
 if TYPE_CHECKING:
     from windrow.worker.request import Reporting
@@ -110,14 +110,14 @@ class Attempts:
         """Say which attempts have started since the last time."""
         self._telling = False
         for tag, request in self._starting.items():
-            self.say("S", tag, events.encode(request.started_note()))
-            self.say("E", events.encode(request.started_event()))
+            self.say("S", tag, events.encode(started_note(request)))
+            self.say("E", events.encode(started_event(request)))
         self._starting = {}
 
     def tell_starts_again(self) -> None:
         """Redis has lost data: what recovery must know of the running attempts may be among it."""
         for tag, request in self.running.items():
-            self.say("S", tag, events.encode(request.started_note()))
+            self.say("S", tag, events.encode(started_note(request)))
 
     def refuse_double(self, taken: Taken) -> None:
         """End a message that has the task id of another one in flight."""

@@ -67,6 +67,25 @@ def ended_event(
     }
 
 
+def started_note(request: Reporting) -> events.Event:
+    """What recovery needs to know of a running attempt."""
+    return {
+        "id": request.execution, "attempt": request.attempt, "queue": request.taken.queue, "task": request.name,
+        "t": request.time_start, "early": request.early,
+    }  # fmt: skip
+
+
+def started_event(request: Reporting) -> events.Event:
+    """The `started` event."""
+    return {
+        "k": events.STARTED, "id": request.execution, "t": request.time_start, "attempt": request.attempt,
+        "queue": request.taken.queue, "task": request.name, "worker": request.attempts.worker, "pid": request.worker_pid,
+        "retries": request.request_dict.get("retries") or 0,
+        "nesting": request.request_dict.get("replaced_task_nesting") or 0, "wait": request.wait, "early": request.early,
+        "version": __version__, **request.promptness,
+    }  # fmt: skip
+
+
 def rejected_event(taken: Taken, reason: str, worker: str) -> events.Event:
     """The event of a message that is no task: its record is made from this alone."""
     headers, properties = _readable(taken.message)

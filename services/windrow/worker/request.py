@@ -17,7 +17,6 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.worker import request as stock
 from celery.worker.state import task_ready
 
-from windrow import __version__
 from windrow.authoring.redaction import keeps_log
 from windrow.authoring.replacing import Replaced
 from windrow.authoring.results import ATTEMPT
@@ -268,30 +267,14 @@ class Reporting(stock.Request):
             self.acknowledged = True
             tell()
 
-    # --- events of the start ---------------------------------------------------------------------------------------------
-
-    def started_note(self) -> events.Event:
-        """What recovery needs to know of a running attempt."""
-        return {
-            "id": self.execution, "attempt": self.attempt, "queue": self.taken.queue, "task": self.name, "t": self.time_start,
-            "early": self.early,
-        }  # fmt: skip
-
-    def started_event(self) -> events.Event:
-        """The `started` event."""
-        return {
-            "k": events.STARTED, "id": self.execution, "t": self.time_start, "attempt": self.attempt,
-            "queue": self.taken.queue, "task": self.name, "worker": self.attempts.worker, "pid": self.worker_pid,
-            "retries": self.request_dict.get("retries") or 0,
-            "nesting": self.request_dict.get("replaced_task_nesting") or 0, "wait": self.wait, "early": self.early,
-            "version": __version__, **self.promptness,
-        }  # fmt: skip
+    # --- what is known of it --------------------------------------------------------------------------------------------
 
     @property
     def used(self) -> Used:
         """What the attempt used, as far as the pool knows by now."""
         job = self._apply_result() if self._apply_result is not None else None
-        return job.used if isinstance(job, Job | InProcessJob) else self._used
+        used: Used = self._used if job is None else job.used
+        return used
 
     @property
     def log(self) -> str | None:

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Any
 
 from billiard.pool import ACK, READY, RUN, job_counter
-from celery.concurrency import asynpool, prefork
+from celery.concurrency import prefork
 from celery.worker import state as worker_state
 
 from windrow.metrics.catalogue import RecycleReason
@@ -25,7 +25,7 @@ from windrow.worker.pools.child import Child
 from windrow.worker.pools.jobs import LONG, Job, RunTimes
 from windrow.worker.pools.limits import Limits, TimeoutHandler
 from windrow.worker.pools.pipes import LOG, RECYCLED, Incoming, JobSocket
-from windrow.worker.pools.reaping import Reaped
+from windrow.worker.pools.reaping import Ends, Reaped
 from windrow.worker.pools.results import Results
 from windrow.worker.tails import Tail
 from windrow.worker.usage import Used
@@ -34,13 +34,11 @@ AHEAD_SECONDS = 0.02
 """A job is sent behind others only when they are expected to take less than this together."""
 MOST_AHEAD = 16
 """Jobs in one child's hands, whatever their pace."""
-END_SECONDS = (0.005, 0.05, 0.2, 0.6)
-"""When a child whose files are closed is looked at again."""
 STALE_SECONDS = 0.03
 """What waits behind a job that runs for longer is taken back."""
 
 
-class Pool(Limits, asynpool.AsynPool):
+class Pool(Limits, Ends):
     """Celery's pool of processes; each child has `jobs`: those sent to it and not ended, the first of them runs."""
 
     Worker = Child
@@ -230,45 +228,6 @@ class Pool(Limits, asynpool.AsynPool):
         for job in jobs:
             job.discard()
         return jobs
-
-    # --- ends of children ------------------------------------------------------------------------------------------------
-
-    def maintain_pool(self) -> None:
-        """Replace children that ended; what they had not started goes to others."""
-        super().maintain_pool()
-        self._feed()
-
-    def _event_process_exit(self, hub: Any, proc: Any) -> None:
-        """A child's files are closed; it may take the kernel a moment more to end it, and Celery would look again in 5 s."""
-        super()._event_process_exit(hub, proc)
-        if proc in self._pool:
-            for delay in END_SECONDS:
-                hub.call_later(delay, self.maintain_pool)
-
-    def on_job_process_lost(self, job: Job, pid: int, exitcode: int) -> None:
-        """Its child has ended, and its last words were read before this: the job is lost now, not after a wait for them."""
-        self.mark_as_worker_lost(job, exitcode)
-
-    def process_flush_queues(self, process: Any) -> None:
-        """A child has ended: read its last words. A socket with jobs in it is not used again (`on_partial_read`)."""
-        self._result_handler.read(process)
-        if process.jobs and process.jobs[0]._accepted and process.jobs[0].used.peak is None:
-            process.jobs[0].used = Used(peak=process._popen.peak)
-
-    @staticmethod
-    def _stop_task_handler(task_handler: Any) -> None:
-        for process in task_handler.pool:
-            try:
-                process.inq.put(None)
-            except OSError:
-                continue  # it has ended
-
-    @classmethod
-    def _help_stuff_finish(cls, pool: Any) -> None:
-        """Nothing waits for room in a job socket."""
-
-    def flush(self) -> None:
-        """Nothing: a lost connection changes nothing for what the pool holds."""
 
     # --- the event loop --------------------------------------------------------------------------------------------------
 
