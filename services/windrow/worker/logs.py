@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import structlog
+from billiard.exceptions import SoftTimeLimitExceeded
 from celery import signals
 from celery.app.defaults import DEFAULT_PROCESS_LOG_FMT, DEFAULT_TASK_LOG_FMT
 from celery.utils.log import get_logger
@@ -70,6 +71,8 @@ class _Keeper(logging.Handler):
             return
         try:
             tail.write(format_for_people(record))
+        except SoftTimeLimitExceeded:
+            raise  # it may come anywhere
         except Exception:  # noqa: BLE001 - as every handler: what can't be logged must not end a task
             self.handleError(record)
 
