@@ -40,7 +40,7 @@ def handler(log_format: str, *more: structlog.typing.Processor) -> logging.Handl
     made = logging.StreamHandler()
     made.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_shared(),
+            foreign_pre_chain=[*_shared(), _add_extras],
             processors=[*more, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
@@ -55,13 +55,34 @@ def format_for_people(record: logging.LogRecord, more: str = "") -> str:
         event, info, stack = given.get("event", ""), fields.pop("exc_info", None), fields.pop("stack", None)
         said = "".join(f" {name}={value!r}" for name, value in fields.items())
     else:
-        event, info, stack, said = record.getMessage(), record.exc_info, record.stack_info, ""
+        event, info, stack = record.getMessage(), record.exc_info, record.stack_info
+        said = "".join(f" {name}={value!r}" for name, value in extras(record).items())
     text = f"{_moment(record)} [{record.levelname.lower()}] {event}{said} [{record.name}]{more}"
     if info:
         text += f"\n{_exception(info)}"
     return f"{text}\n{stack}" if stack else text
 
 
+def extras(record: logging.LogRecord) -> dict[str, Any]:
+    """What `extra=` gave to one of the standard library's loggers.
+
+    Celery's own are left out: they repeat arguments and results, which a task may have redacted.
+    """
+    if record.name.startswith(_CELERYS):
+        return {}
+    return {name: value for name, value in record.__dict__.items() if name not in _USUAL and not name.startswith(_OURS)}
+
+
+def _add_extras(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    record = event.get("_record")
+    if isinstance(record, logging.LogRecord):
+        event.update((name, value) for name, value in extras(record).items() if name not in event)
+    return event
+
+
+_USUAL = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
+_CELERYS = ("celery.app.", "celery.worker.", "celery.bootsteps", "kombu.")
+_OURS = ("_", "windrow_")
 _SAID = frozenset({"event", "level", "logger", "timestamp"})
 _plain = logging.Formatter()
 
