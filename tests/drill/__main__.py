@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.processes import ROOT
-from tests.drill import queries
+from tests.drill import catalogued, queries
 from tests.drill.cause import Cause
+from tests.drill.causes_operator import OPERATOR_LEADER
 from tests.drill.healthy import healthy
 from tests.drill.phases import CAUSES, PHASES
 from tests.drill.play import play
@@ -54,7 +55,9 @@ def main() -> int:
             _say(f"the stage stands after {time.monotonic() - begun:.0f} s")
             _play(stage, given, document)
             if given.rows is None:
-                document["queries"] = queries.asked(stage, time.monotonic() - begun, _say)
+                without = ("operator",) if OPERATOR_LEADER.name in document["not_tried"] else ()
+                document["catalogue"] = catalogued.compared(stage, _say, without)
+                document["queries"] = queries.asked(stage, time.monotonic() - begun, _say, without)
         missed = not met(document)
     finally:
         document["seconds"] = round(time.monotonic() - begun, 1)
@@ -83,7 +86,7 @@ def _arguments() -> argparse.Namespace:
 
 def met(document: dict[str, Any]) -> bool:
     """Whether everything that was tried was as it must be."""
-    parts = [document[name]["met"] for name in ("healthy", "queries") if name in document]
+    parts = [document[name]["met"] for name in ("healthy", "catalogue", "queries") if name in document]
     return all(parts) and not document["strangers"] and all(row["met"] for row in document["rows"])
 
 

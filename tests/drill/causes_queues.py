@@ -79,6 +79,10 @@ def _unserved(stage: Stage) -> None:
         stage.producer.call(tasks.work, queues.UNSERVED)
 
 
+def _purge(stage: Stage) -> None:
+    admin.purge(stage.client, queues.UNSERVED)
+
+
 def _apart(stage: Stage) -> None:
     stage.desk.left_out = lambda group: group["labels"].get("__meta_windrow_queue") == "apart"
     stage.producer.steady("apart", "apart", 5.0)
@@ -155,7 +159,7 @@ CAUSES = [
         "five tasks are published to a queue that no QueueWorker serves",
         expect(["QueueUnserved"], queues.UNSERVED),
         _unserved,
-        lambda stage: admin.purge(stage.client, queues.UNSERVED) and None,
+        _purge,
     ),
     Cause(
         "figures_apart",

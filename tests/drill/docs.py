@@ -58,6 +58,11 @@ def _around(document: dict[str, Any]) -> list[str]:
             f"Before: {healthy['minutes']:g} minutes of healthy load, {healthy['executions']:,} executions, one queue "
             f"without any worker {healthy['scaled_to_zero']} times; {fired} fired."
         )
+    if catalogue := document.get("catalogue"):
+        same = (
+            "as the catalogue says" if catalogue["met"] else "**not** as the catalogue says: " + "; ".join(catalogue["wrong"])
+        )
+        made.append(f"{catalogue['series']:,} series were scraped, names and labels {same}.")
     if queries := document.get("queries"):
         made.append(f"After: {queries['asked']} queries of dashboards, {queries['asked'] - len(queries['empty'])} with data.")
     return made

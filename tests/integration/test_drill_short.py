@@ -15,7 +15,8 @@ from tests.drill.tower import NotInstalled, programs
 
 
 def _drill(out: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.drill", "--healthy", "0", "--rows", "queue_stalled", "--out", str(out)]
+    short = ["--healthy", "0", "--rows", "queue_stalled", "--factor", "30"]
+    command = [sys.executable, "-m", "tests.drill", *short, "--out", str(out)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **env})
 
 

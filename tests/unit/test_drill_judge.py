@@ -77,6 +77,8 @@ def test_what_nothing_accounts_for_is_told_by_where_it_was_seen() -> None:
     assert strangers([ONE], SEEN, SEEN) == []
     assert "must not be notified" in strangers([ONE], {**SEEN, other: Episode(1.0)}, SEEN)[0]
     assert "Prometheus showed it" in strangers([ONE], SEEN, {**SEEN, other: Episode(1.0)})[0]
+    may = expect(["QueueStalled"], "q", allowed=["StartBudgetTicket"])
+    assert strangers([may], SEEN, {**SEEN, TICKET: Episode(1.0)}) == []
     assert strangers([ONE, WITH_SILENT], SEEN, {**SEEN, TICKET: Episode(1.0)}) == []
 
 
