@@ -74,7 +74,7 @@ def test_a_message_is_the_one_that_delay_would_have_published(
     within(migrated_database_url, use)
 
     def bare(message: dict[str, Any]) -> Any:
-        own = ("id", "root_id", "windrow", "correlation_id", "delivery_tag", "reply_to")
+        own = ("id", "root_id", "windrow", "correlation_id", "delivery_tag", "reply_to", "traceparent")
         parts = {name: {k: v for k, v in message[name].items() if k not in own} for name in ("headers", "properties")}
         return {**message, **parts, "body": None}
 

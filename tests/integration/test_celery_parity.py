@@ -119,7 +119,7 @@ def test_callbacks_and_canvas(side: Side) -> None:
 
 def test_revocation_and_expiry(side: Side) -> None:
     """Before the start: never run, state REVOKED; running with terminate: ended; by a stamped header; past its time."""
-    blockers = [side.task("work").delay(1.5) for _ in range(2)]
+    blockers = [side.task("work").delay(4) for _ in range(2)]
     wait_until(lambda: all(side.noted("start", one.id) for one in blockers), 10, "all slots are busy")
     waiting = side.task("work").delay()
     waiting.revoke()
