@@ -81,7 +81,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shipped", type=Path, metavar="FOLDER", help="rendered rules to take in place of the shipped ones")
     parser.add_argument("--keep", action="store_true", help="leave the logs, as a miss does")
     parser.add_argument("--out", type=Path, default=RESULT, help="where the figures are written (%(default)s)")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.healthy is None:
+        given.healthy = 0.0 if given.rows else HEALTHY_MINUTES
+    return given
 
 
 def met(document: dict[str, Any]) -> bool:

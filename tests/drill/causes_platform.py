@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,13 +98,15 @@ def _freeze(stage: Stage) -> None:
     ports = {int(address.rpartition(":")[2]) for address in stage.servers.values()}
     links = [link for link in psutil.net_connections("tcp") if link.status == psutil.CONN_LISTEN and link.laddr.port in ports]
     stage.kept["frozen"] = [psutil.Process(link.pid) for link in links if link.pid]
+    stage.exits.callback(_thaw, stage)  # a process that stands still can't end in order
     for process in stage.kept["frozen"]:
         process.suspend()
 
 
 def _thaw(stage: Stage) -> None:
     for process in stage.kept["frozen"]:
-        process.resume()
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def _stranger(stage: Stage) -> None:
