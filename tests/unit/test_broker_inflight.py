@@ -141,3 +141,20 @@ def test_the_pace_does_not_depend_on_how_deep_the_pool_is() -> None:
         inflight.next(now)
         inflight.say("F", number, "e", "", now=now)
     assert 0.0003 < inflight.pace <= 0.001
+
+
+def test_what_was_taken_anew_in_what_redis_lost_is_not_run_again_once_its_final_is_told() -> None:
+    """It is in flight under its earlier tag then: the final that is told again takes it out, and nothing is adopted."""
+    message = '{"properties": {"delivery_tag": "d"}}'
+    inflight = taking(1, message)
+    inflight.say("G", 1, "")
+    inflight.batch()
+    inflight.answered(1.0)
+    inflight.take([value(message)])
+    inflight.next(1.1)
+    inflight.say("F", 2, "event", "execution", "d", "task", "", now=1.2)
+    inflight.batch()
+    inflight.answered(1.2)
+    inflight.say_again()
+    assert inflight.resumed({1: value(message), 3: value("no JSON")}) == [inflight.messages[3]]
+    assert inflight.outbox == [("X", 1, "event", "execution", "d", "task", "")]

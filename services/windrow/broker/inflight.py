@@ -7,6 +7,7 @@ connection loses none and repeats none.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -205,18 +206,25 @@ class InFlight:
         """After a lost connection: settle what the lost call did, from the in-flight set itself.
 
         Removals whose message is gone were carried out; the rest is said again. Messages nobody here knows were taken by
-        the lost call: they are adopted and returned.
+        the lost call: they are adopted and returned. One whose final is told again is not: it had been given back and taken
+        anew in what Redis lost, so that it is in flight under its earlier tag, and leaves with its final.
         """
         pending = [op for op in self.unanswered if op[0] not in TAKES_OUT or int(op[1]) in inflight]
         self.outbox = pending + self.outbox
         self.unanswered = []
         self.leaving, self.left = {**self.left, **self.leaving}, {}
         leaving = {int(op[1]) for op in self.outbox if op[0] in TAKES_OUT or op[0] == "X"}
+        again = {str(op[4]): number for number, op in enumerate(self.outbox) if op[0] == "X" and op[4]}
         adopted = []
         for tag in sorted(inflight):
             self.next_tag = max(self.next_tag, tag + 1)
-            if tag not in self.messages and tag not in leaving and inflight[tag] != HANDED_ON:
+            if tag in self.messages or tag in leaving or inflight[tag] == HANDED_ON:
+                continue
+            number = again.pop(_delivery(inflight[tag]), None) if again else None
+            if number is None:
                 adopted.append(self._hold(tag, inflight[tag]))
+            else:
+                self.outbox[number] = ("X", tag, *self.outbox[number][2:])
         return adopted
 
     def _hold(self, tag: int, value: bytes) -> Taken:
@@ -224,3 +232,11 @@ class InFlight:
         taken = self.messages[tag] = Taken(tag, step, queue, message)
         self.waiting.append(tag)
         return taken
+
+
+def _delivery(value: bytes) -> str:
+    """The delivery tag of a stored message; empty where it has none that can be read."""
+    try:
+        return str(json.loads(unstored(value)[2])["properties"]["delivery_tag"])
+    except (ValueError, KeyError, TypeError):
+        return ""
