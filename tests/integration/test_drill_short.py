@@ -21,6 +21,7 @@ def _drill(out: Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_queue_that_stands_still_is_notified_and_resolved(tmp_path: Path) -> None:
     """With the shipped rules: the page comes after the cause, stays with it, goes with it, and comes alone."""
     try:
