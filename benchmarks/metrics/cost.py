@@ -19,6 +19,7 @@ from benchmarks.sides import WINDROW
 from benchmarks.stack import Stack, process, produce, until
 from windrow.broker.client import connect
 from windrow.broker.observe import workers
+from windrow.records.migrate import migrate
 
 PARTS = ("worker", "server", "redis", "postgres")
 
@@ -56,6 +57,8 @@ class Cost:
 
 def measure(stack: Stack, count: int, rounds: int, say: Callable[[str], None]) -> list[Cost]:
     """Each variant in turn, `rounds` times."""
+    migrate(stack.database_url)
+    stack.execute("DELETE FROM windrow.totals")  # a page of its own queue, not of the largest server's
     turns: dict[str, list[dict[str, float]]] = {variant.name: [] for variant in VARIANTS}
     for number in range(rounds):
         for variant in VARIANTS if number % 2 == 0 else reversed(VARIANTS):
