@@ -58,6 +58,8 @@ def _where(document: dict[str, Any]) -> str:
         runs.setdefault(_run(row["run"]), []).append(f"`{row['name']}`")
     told = list(runs) if len(runs) == 1 else [f"{', '.join(names)}: {run}" for run, names in runs.items()]
     kills = f"{document['kills']} processes or trees of them were killed with SIGKILL."
+    if document["system"] == "windrow":
+        kills += f" Figures of which two accounts were apart: {sum(row['apart'] for row in document['rows'])}."
     return "  \n".join([*told, kills])
 
 
