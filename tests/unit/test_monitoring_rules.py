@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,3 +146,34 @@ def test_a_window_below_a_millisecond_is_refused() -> None:
     """With what was given."""
     with pytest.raises(ValueError, match="a window must be at least 1 ms long, and 30s divided by 100000 is not"):
         Windows(100_000)("30s")
+
+
+def test_files_for_another_place(tmp_path: Path) -> None:
+    """The command of docs/oncall.md writes its addresses where they belong, and nothing into the repository."""
+    text = (ROOT / "docs/oncall.md").read_text()
+    (command,) = re.findall(r"^python -m deploy\.monitoring (--out(?:.|\n)*?)^```", text, re.MULTILINE)
+    given = ["--out", str(tmp_path), *command.replace("\\\n", " ").split()[2:]]
+    subprocess.run([sys.executable, "-m", "deploy.monitoring", *given], cwd=ROOT, check=True)
+    rules, config = (yaml.safe_load((tmp_path / name).read_text()) for name in ("rules/windrow.yaml", "prometheus.yaml"))
+    manager = yaml.safe_load((tmp_path / "alertmanager.yaml").read_text())
+    addresses = {rule["annotations"]["runbook_url"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    assert addresses == {f"https://wiki.example/runbooks/{alert.name}.md" for alert in ALERTS}
+    assert config["scrape_configs"][0]["http_sd_configs"][0]["url"] == "http://10.0.0.5:8080/sd"
+    assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["10.0.0.6:9093"]
+    assert {one["webhook_configs"][0]["url"] for one in manager["receivers"]} == {"https://pager.example/hook"}
+
+
+def test_files_that_the_page_names_are_there() -> None:
+    """Those of the commands for one machine."""
+    named = re.findall(r"--config\.file=(\S+)", (ROOT / "docs/oncall.md").read_text())
+    assert len(named) == 2
+    assert all((ROOT / name).is_file() for name in named)
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "often", "nan"])
+def test_a_factor_that_is_none_is_refused(factor: str) -> None:
+    """In one sentence, and nothing is written."""
+    command = [sys.executable, "-m", "deploy.monitoring", "--out", "/nowhere", f"--factor={factor}"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.endswith(f"--factor: must be a number above 0 and at most 1000, not '{factor}'\n")
