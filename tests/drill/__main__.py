@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", metavar="CAUSE", choices=sorted(CAUSES), help="only these causes")
     parser.add_argument("--factor", type=float, default=FACTOR, help="by which every window and `for` is shorter (%(default)g)")
     parser.add_argument(
-        "--healthy", type=float, default=HEALTHY_MINUTES, metavar="MINUTES", help="of healthy load (%(default)g)"
+        "--healthy", type=float, metavar="MINUTES", help=f"of healthy load ({HEALTHY_MINUTES:g}; with --rows none)"
     )
     parser.add_argument("--shipped", type=Path, metavar="FOLDER", help="rendered rules to take in place of the shipped ones")
     parser.add_argument("--keep", action="store_true", help="leave the logs, as a miss does")
