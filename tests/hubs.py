@@ -82,7 +82,8 @@ class Hand:
             self.taker.say("F", taken.tag, "", "", *UNKNOWN)
 
     def die(self, hub: Hub) -> None:
-        """The process is gone: its connection closes and it never says anything again."""
+        """The process is gone between two calls: its connection closes and it never says anything again."""
+        hub.run(lambda: self.taker._sent_at is None, what="its last call is answered")  # else that may take what comes now
         wire = self.taker._wire
         assert wire is not None
         hub.remove(wire.fileno())
