@@ -29,7 +29,7 @@ def asked(stage: Stage, seconds: float, say: Callable[[str], None], without: Col
     """Ask all of them about the last `seconds`; which are empty, and which were refused. Those about `without` are left out."""
     from deploy.monitoring.dashboards import View, queries
 
-    stage.producer.call(work, "steady", 25.0)
+    stage.producer.call(work, "steady", 60.0)  # longer than all the asking takes
     stage.until(lambda: _postgres(stage)(_RUNNING), 60, "a running task is on record")
     end = datetime.now(UTC)
     start = end - timedelta(seconds=seconds)
