@@ -72,19 +72,19 @@ def alertmanager(windows: Windows, webhook: str | None = None) -> dict[str, Any]
 def prometheus(windows: Windows, server: str, alertmanager: str) -> dict[str, Any]:
     """A configuration of a Prometheus for one machine: `server` is Windrow's (`host:port`), which names all to be scraped."""
     return {
-        "global": {"scrape_interval": max_interval(windows), "evaluation_interval": max_interval(windows)},
+        "global": {"scrape_interval": interval_of(windows), "evaluation_interval": interval_of(windows)},
         "rule_files": ["rules/windrow.yaml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
         "scrape_configs": [
             {
                 "job_name": "windrow",
-                "http_sd_configs": [{"url": f"http://{server}/sd", "refresh_interval": max_interval(windows, "5s")}],
+                "http_sd_configs": [{"url": f"http://{server}/sd", "refresh_interval": interval_of(windows, "5s")}],
                 "relabel_configs": [{"source_labels": ["__meta_windrow_role"], "target_label": "role"}],
             }
         ],
     }
 
 
-def max_interval(windows: Windows, nominal: str = "15s") -> str:
+def interval_of(windows: Windows, nominal: str = "15s") -> str:
     """An interval divided by the factor, but a second at least: more often nothing is new."""
     return windows(nominal) if windows.seconds(nominal) >= 1 else "1s"

@@ -215,6 +215,13 @@ def test_a_start_without_an_objective_is_not_counted():
     assert not [key for key in run(accepted(), started(), ended("success", "success")).totals if key[0] == "starts"]
 
 
+def test_an_end_tells_the_wait_that_its_start_did_not():
+    """What a start left out is not lost: its end says it too."""
+    rows = run(accepted(), {**started(), "wait": None}, ended("success", "success"))
+    (attempt,) = rows.attempts.values()
+    assert attempt.wait_s == 1.0
+
+
 def test_an_attempt_keeps_its_peak_and_the_end_of_its_log():
     """The peak beyond 2 GiB too; of the log the last 64 KiB."""
     rows = run(accepted(), ended("success", "success", peak=5_000_000_000, log="x" * 70_000 + "end"))

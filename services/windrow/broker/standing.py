@@ -81,7 +81,7 @@ class Board:
         found = {}
         for queue, one in every.items():
             said = self._said.get(queue)
-            if said is None or said[0] != one or now - said[1] >= AGAIN_SECONDS:
+            if said is None or (said[0] is not one and said[0] != one) or now - said[1] >= AGAIN_SECONDS:
                 found[queue] = one
         return found
 

@@ -265,6 +265,8 @@ class _Fold:
         self._count_start(attempt, event)
         attempt.started_at = attempt.started_at or clean.moment(event.get("started"))
         attempt.run_s = clean.number(event.get("run"))
+        if attempt.wait_s is None:
+            attempt.wait_s = clean.number(event.get("wait"))
         attempt.peak_bytes = clean.size(event.get("peak"))
         attempt.cpu_s = clean.number(event.get("cpu"))
         self._log(attempt, event)
