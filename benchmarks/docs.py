@@ -17,6 +17,7 @@ from benchmarks.operator.report import markdown as operator
 from benchmarks.peers.records import RECORDS, Record
 from benchmarks.peers.report import HEAD, cells, figure, spread
 from benchmarks.stack import ROOT
+from deploy.marked import put
 
 PAGE = ROOT / "docs/performance.md"
 OPERATOR_PAGE = ROOT / "docs/operator-bench.md"
@@ -123,16 +124,6 @@ def _line(of: tuple[str, ...]) -> str:
 def _where(document: dict[str, Any], what: str) -> str:
     figures = f", {what}" if what else ""
     return f"`{document['command']}`{figures}; {document['date'][:10]}, {document['machine']}, Python {document['python']}."
-
-
-def put(text: str, name: str, block: str) -> str:
-    """The page with `block` between the marks of this name; raises ValueError when a mark is not there."""
-    start, end = f"<!-- {name} -->", f"<!-- {name} end -->"
-    head, found, rest = text.partition(start)
-    _, ended, tail = rest.partition(end)
-    if not found or not ended:
-        raise ValueError(f"the page must have the marks {start!r} and {end!r}")
-    return f"{head}{start}\n{block}\n{end}{tail}"
 
 
 BLOCKS: dict[str, tuple[Path, str, Callable[[dict[str, Any]], str]]] = {

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from deploy.marked import put
 from deploy.monitoring.alerts import ALERTS, Alert
 from deploy.monitoring.inhibition import INHIBITIONS, Inhibition
 from deploy.monitoring.windows import Windows
@@ -73,16 +74,6 @@ def _example(summary: str) -> str:
     """A summary without the template's braces: the queue is called `mail`, the figure `…`."""
     parts = summary.replace("{{ $labels.queue }}", "`mail`").split("{{ $value")
     return "…".join([parts[0], *(part.split("}}", 1)[1] for part in parts[1:])])
-
-
-def put(page: str, name: str, text: str) -> str:
-    """The page with the text between the marks of this name replaced; raises ValueError when a mark is not there."""
-    start, end = f"<!-- {name} -->", f"<!-- {name} end -->"
-    head, found, rest = page.partition(start)
-    _, ended, tail = rest.partition(end)
-    if not found or not ended:
-        raise ValueError(f"the page must have the marks {start!r} and {end!r}, and has them not")
-    return f"{head}{start}\n{text}\n{end}{tail}"
 
 
 def main() -> None:

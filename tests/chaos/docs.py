@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from deploy.marked import put
 from tests.chaos.processes import ROOT
 from tests.chaos.report import COLUMNS
 from tests.chaos.row import ALWAYS, Row
@@ -77,14 +78,6 @@ def _bound(name: str, limit: Any) -> str:
 
 def _line(of: tuple[str, ...]) -> str:
     return f"| {' | '.join(of)} |"
-
-
-def put(page: str, name: str, text: str) -> str:
-    """The page with this block's text replaced."""
-    start, end = f"<!-- {name} -->", f"<!-- {name} end -->"
-    before, _, rest = page.partition(start)
-    _, _, after = rest.partition(end)
-    return f"{before}{start}\n{text}\n{end}{after}"
 
 
 def render(page: str, build: Path) -> str:

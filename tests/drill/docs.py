@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploy.marked import put
 from tests.chaos.processes import ROOT
 from tests.drill.cause import Cause
 from tests.drill.judge import names
@@ -78,14 +79,6 @@ def _seconds(value: float | None) -> str:
 
 def _line(of: tuple[str, ...]) -> str:
     return f"| {' | '.join(of)} |"
-
-
-def put(page: str, name: str, text: str) -> str:
-    """The page with this block's text replaced."""
-    start, end = f"<!-- {name} -->", f"<!-- {name} end -->"
-    before, _, rest = page.partition(start)
-    _, _, after = rest.partition(end)
-    return f"{before}{start}\n{text}\n{end}{after}"
 
 
 def render(page: str, document: dict[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from deploy.marked import put
 from tests.e2e.row import Row
 from tests.e2e.rows import ROWS
 from tests.e2e.stage import ROOT
@@ -46,14 +47,6 @@ def outcome(document: dict[str, Any]) -> str:
 
 def _line(of: tuple[str, ...]) -> str:
     return f"| {' | '.join(of)} |"
-
-
-def put(page: str, name: str, text: str) -> str:
-    """The page with this block's text replaced."""
-    start, end = f"<!-- {name} -->", f"<!-- {name} end -->"
-    before, _, rest = page.partition(start)
-    _, _, after = rest.partition(end)
-    return f"{before}{start}\n{text}\n{end}{after}"
 
 
 def render(page: str, document: dict[str, Any] | None) -> str:

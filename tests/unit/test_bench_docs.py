@@ -8,6 +8,7 @@ from benchmarks import docs, readme
 from benchmarks.peers.contestants import PEERS
 from benchmarks.peers.records import RECORDS
 from benchmarks.profile import shares
+from deploy.marked import put
 
 
 def summary(median: float) -> dict[str, float]:
@@ -86,15 +87,15 @@ def test_what_a_peer_keeps_is_told_for_each_state_of_a_task() -> None:
 def test_a_block_is_replaced_between_its_marks_alone() -> None:
     """Prose stays; a page that lost its marks is an error, not a page without figures."""
     page = "before\n<!-- bench -->\nold\n<!-- bench end -->\nafter"
-    assert docs.put(page, "bench", "new") == "before\n<!-- bench -->\nnew\n<!-- bench end -->\nafter"
+    assert put(page, "bench", "new") == "before\n<!-- bench -->\nnew\n<!-- bench end -->\nafter"
     with pytest.raises(ValueError, match="peers end"):
-        docs.put(page + "<!-- peers -->", "peers", "new")
+        put(page + "<!-- peers -->", "peers", "new")
 
 
 def test_the_pages_have_all_marks() -> None:
     """Every block that can be rendered has its place on its page."""
     for name, (page, _, _) in docs.BLOCKS.items():
-        assert docs.put(page.read_text(), name, "x")
+        assert put(page.read_text(), name, "x")
 
 
 def test_a_row_that_was_not_measured_leaves_no_line_in_the_readme() -> None:
